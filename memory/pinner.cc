@@ -1,0 +1,9 @@
+#include "memory/pinner.h"
+
+namespace vmwire {
+
+std::string ToString(PinLevel level) {
+  return level == PinLevel::kResident ? "resident" : "pinned";
+}
+
+}  // namespace vmwire

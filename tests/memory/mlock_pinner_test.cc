@@ -1,0 +1,91 @@
+#include "memory/mlock_pinner.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "tests/fakes/fake_host_memory.h"
+#include "tests/fakes/journal.h"
+#include "tests/support/status_matchers.h"
+
+namespace vmwire {
+namespace {
+
+using absl::StatusCode;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class MlockPinnerTest : public testing::Test {
+ protected:
+  MlockPinnerTest() { journal_.Clear(); }
+  void TearDown() override { host_.Unmap(range_); }
+
+  Journal journal_;
+  FakeHostMemory host_{journal_};
+  const HostRange range_ = *host_.Map({.size = 4 * kPageSize, .congruent_to = 0, .file = {}});
+  MlockPinner pinner_{host_, {}};
+};
+
+TEST_F(MlockPinnerTest, LevelIsResident) { EXPECT_EQ(pinner_.level(), PinLevel::kResident); }
+
+TEST_F(MlockPinnerTest, PinLocksBeforeItFaultsIn) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner_.Pin(range_, {}));
+
+  EXPECT_THAT(journal_.entries(), ElementsAre("lock 0x4000", "populate 0x4000"));
+  EXPECT_EQ(extent.host, range_);
+  EXPECT_THAT(extent.buffers, testing::IsEmpty());
+  EXPECT_TRUE(host_.IsLocked(range_));
+}
+
+TEST_F(MlockPinnerTest, UnpinUnlocks) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner_.Pin(range_, {}));
+
+  pinner_.Unpin(extent);
+
+  EXPECT_EQ(host_.locked_bytes(), 0u);
+}
+
+TEST_F(MlockPinnerTest, RefusedLockNamesTheRemedyAndFaultsNothingIn) {
+  host_.SetMemlockLimit(3 * kPageSize);
+
+  EXPECT_THAT(pinner_.Pin(range_, {}),
+              StatusIs(StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("RLIMIT_MEMLOCK"), HasSubstr("ulimit -l"))));
+
+  EXPECT_EQ(host_.resident_bytes(), 0u);
+  EXPECT_EQ(host_.locked_bytes(), 0u);
+}
+
+TEST_F(MlockPinnerTest, FailedLockIsUnlockedSinceAPartMayBeLocked) {
+  journal_.FailNth(1, ENOMEM);
+
+  EXPECT_THAT(pinner_.Pin(range_, {}), StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_THAT(journal_.entries(), ElementsAre("lock 0x4000 FAILED", "unlock 0x4000"));
+}
+
+TEST_F(MlockPinnerTest, DeniedLockKeepsItsCodeAndNamesTheRemedy) {
+  journal_.FailNth(1, EPERM);
+
+  EXPECT_THAT(pinner_.Pin(range_, {}),
+              StatusIs(StatusCode::kPermissionDenied, HasSubstr("ulimit -l")));
+}
+
+TEST_F(MlockPinnerTest, FailedPopulateUnlocks) {
+  journal_.FailNth(2, ENOMEM);
+
+  EXPECT_THAT(pinner_.Pin(range_, {}), StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_EQ(host_.locked_bytes(), 0u);
+}
+
+TEST_F(MlockPinnerTest, StopUnlocks) {
+  EXPECT_THAT(pinner_.Pin(range_, [](uint64_t) { return false; }),
+              StatusIs(StatusCode::kCancelled));
+
+  EXPECT_EQ(host_.locked_bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace vmwire

@@ -1,0 +1,247 @@
+#include "tests/memory/page_model.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace vmwire {
+namespace {
+
+using absl::StatusCode;
+
+bool IsWirable(const ModelPage& page, WireFlags flags) {
+  const bool accessible =
+      Allows(page.protection, Protection::kRead) || Allows(page.protection, Protection::kExecute);
+  return accessible &&
+         (!Has(flags, WireFlags::kWrite) || Allows(page.protection, Protection::kWrite));
+}
+
+}  // namespace
+
+PageModel::PageModel(const Options& options)
+    : options_(options), pages_(options.end_page - options.first_page) {}
+
+const ModelPage* PageModel::At(uint64_t page) const {
+  if (page < options_.first_page || page >= options_.end_page) return nullptr;
+  const std::optional<ModelPage>& found = pages_[page - options_.first_page];
+  return found.has_value() ? &*found : nullptr;
+}
+
+ModelPage* PageModel::MutableAt(uint64_t page) {
+  return const_cast<ModelPage*>(static_cast<const PageModel*>(this)->At(page));
+}
+
+uint64_t PageModel::UserWiredPages() const {
+  return static_cast<uint64_t>(std::count_if(pages_.begin(), pages_.end(), [](const auto& page) {
+    return page.has_value() && page->user_wired;
+  }));
+}
+
+uint32_t PageModel::WireCount(size_t object, uint64_t page) const {
+  uint32_t count = 0;
+  for (const auto& mapped : pages_) {
+    if (mapped.has_value() && mapped->object == object && mapped->object_page == page &&
+        mapped->IsWired()) {
+      ++count;
+    }
+  }
+  return count;
+}
+
+bool PageModel::CanMerge(uint64_t page) const {
+  const ModelPage* low = At(page);
+  const ModelPage* high = At(page + 1);
+  return low != nullptr && high != nullptr && low->object == high->object &&
+         low->object_page + 1 == high->object_page && low->protection == high->protection &&
+         low->max_protection == high->max_protection &&
+         low->system_wires() == high->system_wires() && low->user_wired == high->user_wired &&
+         low->holds == high->holds;
+}
+
+uint64_t PageModel::RunEnd(uint64_t page, uint64_t end) const {
+  while (page + 1 < end && CanMerge(page)) ++page;
+  return page + 1;
+}
+
+std::vector<ModelRange> PageModel::Entries() const {
+  std::vector<ModelRange> entries;
+  for (uint64_t page = options_.first_page; page < options_.end_page;) {
+    if (At(page) == nullptr) {
+      ++page;
+      continue;
+    }
+    entries.push_back({page, RunEnd(page, options_.end_page)});
+    page = entries.back().end;
+  }
+  return entries;
+}
+
+ModelRange PageModel::Clamp(const ModelRange& range) const {
+  return {std::max(range.first, options_.first_page), std::min(range.end, options_.end_page)};
+}
+
+StatusCode PageModel::PlanMap(const ModelRange& range, const ModelPage& first) const {
+  if (range.first < options_.first_page || range.end > options_.end_page)
+    return StatusCode::kOutOfRange;
+  if (!Allows(first.max_protection, first.protection)) return StatusCode::kPermissionDenied;
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    if (At(page) != nullptr) return StatusCode::kAlreadyExists;
+  }
+  return StatusCode::kOk;
+}
+
+void PageModel::ApplyMap(const ModelRange& range, const ModelPage& first) {
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    ModelPage copy = first;
+    copy.object_page += page - range.first;
+    pages_[page - options_.first_page] = copy;
+  }
+}
+
+StatusCode PageModel::PlanRemove(const ModelRange& range) const {
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    const ModelPage* found = At(page);
+    if (found != nullptr && (found->system_wires() != 0 || found->holds != 0))
+      return StatusCode::kFailedPrecondition;
+  }
+  return StatusCode::kOk;
+}
+
+void PageModel::ApplyRemove(const ModelRange& range) {
+  const ModelRange clamped = Clamp(range);
+  for (uint64_t page = clamped.first; page < clamped.end; ++page)
+    pages_[page - options_.first_page].reset();
+}
+
+StatusCode PageModel::PlanProtect(const ModelRange& range, Protection protection) const {
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    const ModelPage* found = At(page);
+    if (found != nullptr && !Allows(found->max_protection, protection))
+      return StatusCode::kPermissionDenied;
+  }
+  return StatusCode::kOk;
+}
+
+void PageModel::ApplyProtect(const ModelRange& range, Protection protection) {
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    if (ModelPage* found = MutableAt(page); found != nullptr) found->protection = protection;
+  }
+}
+
+StatusCode PageModel::PlanHold(const ModelRange& range) const {
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    if (At(page) == nullptr) return StatusCode::kNotFound;
+  }
+  return StatusCode::kOk;
+}
+
+void PageModel::ApplyHold(const ModelRange& range, int delta) {
+  for (uint64_t page = range.first; page < range.end; ++page)
+    MutableAt(page)->holds += static_cast<uint32_t>(delta);
+}
+
+bool PageModel::Fits(const ModelRange& range, WireFlags flags, uint64_t room,
+                     const IsPinned& pinned) const {
+  std::set<std::pair<size_t, uint64_t>> to_pin;
+  for (uint64_t page = range.first; page < range.end; ++page) {
+    const ModelPage* found = At(page);
+    if (found == nullptr || found->IsWired() || !IsWirable(*found, flags)) continue;
+    if (!pinned(found->object, found->object_page))
+      to_pin.emplace(found->object, found->object_page);
+  }
+  return to_pin.size() <= room;
+}
+
+StatusCode PageModel::CheckRun(const ModelRange& run, WireFlags flags, uint64_t user_pages) const {
+  const ModelPage& page = *At(run.first);
+  if (!Has(flags, WireFlags::kUser)) {
+    if (page.system_wires() >= options_.max_system_wires) return StatusCode::kResourceExhausted;
+  } else if (!page.user_wired && user_pages + run.end - run.first > options_.user_limit_pages) {
+    return StatusCode::kResourceExhausted;
+  }
+  const bool past_end = page.object_page + (run.end - run.first) > options_.object_pages;
+  return !page.IsWired() && past_end ? StatusCode::kOutOfRange : StatusCode::kOk;
+}
+
+ModelPlan PageModel::PlanWire(const ModelRange& range, WireFlags flags, uint64_t room,
+                              const IsPinned& pinned) const {
+  const bool holes_ok = Has(flags, WireFlags::kHolesOk);
+  const ModelRange clamped = Clamp(range);
+  if (clamped.first >= clamped.end) return {holes_ok ? StatusCode::kOk : StatusCode::kNotFound, {}};
+  const ModelPage* start = At(clamped.first);
+  const bool obstacle = !holes_ok && (start == nullptr || !IsWirable(*start, flags));
+  if (!obstacle && !Fits(clamped, flags, room, pinned)) return {StatusCode::kResourceExhausted, {}};
+
+  ModelPlan plan;
+  for (uint64_t page = clamped.first; page < clamped.end;) {
+    const ModelPage* found = At(page);
+    if (found == nullptr) {
+      if (!holes_ok) return {StatusCode::kNotFound, {}};
+      ++page;
+      continue;
+    }
+    const ModelRange run = {page, RunEnd(page, clamped.end)};
+    page = run.end;
+    if (!IsWirable(*found, flags)) {
+      if (!holes_ok) return {StatusCode::kPermissionDenied, {}};
+      continue;
+    }
+    const StatusCode code = CheckRun(run, flags, UserWiredPages() + plan.pages.size());
+    if (code != StatusCode::kOk) return {code, {}};
+    if (Has(flags, WireFlags::kUser) && found->user_wired) continue;
+    for (uint64_t wired = run.first; wired < run.end; ++wired) plan.pages.push_back(wired);
+  }
+  return plan;
+}
+
+ModelPlan PageModel::PlanUnwire(const ModelRange& range, WireFlags flags) const {
+  const bool holes_ok = Has(flags, WireFlags::kHolesOk);
+  const bool user = Has(flags, WireFlags::kUser);
+  const ModelRange clamped = Clamp(range);
+  if (clamped.first >= clamped.end) return {holes_ok ? StatusCode::kOk : StatusCode::kNotFound, {}};
+  ModelPlan plan;
+  for (uint64_t page = clamped.first; page < clamped.end; ++page) {
+    const ModelPage* found = At(page);
+    if (found == nullptr) {
+      if (!holes_ok) return {StatusCode::kNotFound, {}};
+    } else if (user ? found->user_wired : found->system_wires() != 0) {
+      plan.pages.push_back(page);
+    } else if (!user && !holes_ok) {
+      return {StatusCode::kFailedPrecondition, {}};
+    }
+  }
+  return plan;
+}
+
+bool PageModel::Steals(const ModelPlan& plan, WireFlags flags) const {
+  if (Has(flags, WireFlags::kUser)) return false;
+  return std::any_of(plan.pages.begin(), plan.pages.end(),
+                     [this](uint64_t page) { return At(page)->raw_wires == 0; });
+}
+
+void PageModel::ApplyWire(const ModelPlan& plan, WireFlags flags) {
+  for (const uint64_t page : plan.pages) {
+    if (Has(flags, WireFlags::kUser)) {
+      MutableAt(page)->user_wired = true;
+    } else {
+      ++MutableAt(page)->raw_wires;
+    }
+  }
+}
+
+void PageModel::ApplyUnwire(const ModelPlan& plan, WireFlags flags) {
+  for (const uint64_t page : plan.pages) {
+    if (Has(flags, WireFlags::kUser)) {
+      MutableAt(page)->user_wired = false;
+    } else {
+      --MutableAt(page)->raw_wires;
+    }
+  }
+}
+
+void PageModel::ApplyToken(const ModelPlan& plan, int delta) {
+  for (const uint64_t page : plan.pages)
+    MutableAt(page)->token_wires += static_cast<uint32_t>(delta);
+}
+
+}  // namespace vmwire
