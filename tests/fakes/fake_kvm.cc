@@ -1,0 +1,365 @@
+#include "tests/fakes/fake_kvm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "memory/address.h"
+#include "memory/errno_status.h"
+#include "memory/status_macros.h"
+
+namespace vmwire {
+namespace {
+
+// KVM's KVM_MEM_MAX_NR_PAGES.
+constexpr uint64_t kMaxSlotPages = (uint64_t{1} << 31) - 1;
+constexpr size_t kMaxCpuidEntries = 256;
+
+// Where KVM puts the data of a port access: the page after kvm_run's own.
+constexpr uint64_t kPortDataOffset = 4096;
+
+bool Overlap(const kvm_userspace_memory_region& a, const kvm_userspace_memory_region& b) {
+  return a.guest_phys_addr < b.guest_phys_addr + b.memory_size &&
+         b.guest_phys_addr < a.guest_phys_addr + a.memory_size;
+}
+
+}  // namespace
+
+FakeKvm::~FakeKvm() {
+  EXPECT_EQ(open_descriptors(), 0u) << "KVM descriptors were left open";
+  EXPECT_EQ(mapped_runs(), 0u) << "a kvm_run was left mapped";
+}
+
+void FakeKvm::PushExit(uint32_t reason) {
+  Push([reason](std::span<std::byte>, kvm_run& run) {
+    run.exit_reason = reason;
+    return 0;
+  });
+}
+
+void FakeKvm::PushOut(uint16_t port, std::vector<uint8_t> data, uint8_t size) {
+  Push([port, data = std::move(data), size](std::span<std::byte> bytes, kvm_run& run) {
+    run.exit_reason = KVM_EXIT_IO;
+    run.io.direction = KVM_EXIT_IO_OUT;
+    run.io.size = size;
+    run.io.port = port;
+    run.io.count = static_cast<uint32_t>(data.size() / size);
+    run.io.data_offset = kPortDataOffset;
+    std::memcpy(bytes.data() + kPortDataOffset, data.data(), data.size());
+    return 0;
+  });
+}
+
+void FakeKvm::PushIn(uint16_t port, uint8_t size, uint32_t count, std::vector<uint8_t>* got) {
+  Push([this, port, size, count, got](std::span<std::byte>, kvm_run& run) {
+    run.exit_reason = KVM_EXIT_IO;
+    run.io.direction = KVM_EXIT_IO_IN;
+    run.io.size = size;
+    run.io.port = port;
+    run.io.count = count;
+    run.io.data_offset = kPortDataOffset;
+    completion_ = [size, count, got](std::span<const std::byte> bytes) {
+      for (const std::byte byte : bytes.subspan(kPortDataOffset, uint64_t{size} * count)) {
+        got->push_back(std::to_integer<uint8_t>(byte));
+      }
+    };
+    return 0;
+  });
+}
+
+void FakeKvm::PushMmioWrite(uint64_t address, std::vector<uint8_t> data) {
+  Push([address, data = std::move(data)](std::span<std::byte>, kvm_run& run) {
+    run.exit_reason = KVM_EXIT_MMIO;
+    run.mmio.phys_addr = address;
+    run.mmio.len = static_cast<uint32_t>(data.size());
+    run.mmio.is_write = 1;
+    std::memcpy(run.mmio.data, data.data(), std::min(data.size(), sizeof(run.mmio.data)));
+    return 0;
+  });
+}
+
+void FakeKvm::PushMmioRead(uint64_t address, uint32_t size, std::vector<uint8_t>* got) {
+  Push([this, address, size, got](std::span<std::byte>, kvm_run& run) {
+    run.exit_reason = KVM_EXIT_MMIO;
+    run.mmio.phys_addr = address;
+    run.mmio.len = size;
+    run.mmio.is_write = 0;
+    completion_ = [&run, size, got](std::span<const std::byte>) {
+      got->insert(got->end(), run.mmio.data, run.mmio.data + size);
+    };
+    return 0;
+  });
+}
+
+void FakeKvm::PushError(int error) {
+  Push([error](std::span<std::byte>, kvm_run&) { return error; });
+}
+
+size_t FakeKvm::live_slots() const { return slots().size(); }
+
+std::vector<kvm_userspace_memory_region> FakeKvm::slots() const {
+  std::vector<kvm_userspace_memory_region> all;
+  for (const auto& [fd, vm] : vms_) {
+    for (const auto& [id, region] : vm.slots) all.push_back(region);
+  }
+  return all;
+}
+
+void FakeKvm::SetTranslation(uint64_t linear_page, std::optional<uint64_t> physical_page) {
+  translations_[linear_page] = physical_page;
+}
+
+absl::StatusOr<SystemFd> FakeKvm::OpenSystem() {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm open"));
+  const SystemFd fd{next_fd_++};
+  systems_[fd] = true;
+  return fd;
+}
+
+absl::StatusOr<int> FakeKvm::GetApiVersion(SystemFd system) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get api version"));
+  if (!systems_.contains(system)) return ErrnoStatus(EBADF, "KVM_GET_API_VERSION");
+  return options_.api_version;
+}
+
+absl::StatusOr<int> FakeKvm::CheckExtension(SystemFd system, int capability) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("kvm check extension %d", capability)));
+  if (!systems_.contains(system)) return ErrnoStatus(EBADF, "KVM_CHECK_EXTENSION");
+  if (capability == KVM_CAP_NR_MEMSLOTS) return options_.slot_limit;
+  if (capability == KVM_CAP_READONLY_MEM) return options_.read_only_slots ? 1 : 0;
+  return capability == KVM_CAP_USER_MEMORY || capability == KVM_CAP_IMMEDIATE_EXIT ? 1 : 0;
+}
+
+absl::StatusOr<size_t> FakeKvm::GetVcpuMapSize(SystemFd system) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get vcpu map size"));
+  if (!systems_.contains(system)) return ErrnoStatus(EBADF, "KVM_GET_VCPU_MMAP_SIZE");
+  return options_.vcpu_map_size;
+}
+
+absl::StatusOr<std::vector<kvm_cpuid_entry2>> FakeKvm::GetSupportedCpuid(SystemFd system) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get supported cpuid"));
+  if (!systems_.contains(system)) return ErrnoStatus(EBADF, "KVM_GET_SUPPORTED_CPUID");
+  kvm_cpuid_entry2 extended = {};
+  extended.function = 0x80000008;
+  extended.eax = 0x3028;  // 48 linear and 40 physical address bits.
+  return std::vector<kvm_cpuid_entry2>{kvm_cpuid_entry2{}, extended};
+}
+
+absl::StatusOr<VmFd> FakeKvm::CreateVm(SystemFd system) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm create vm"));
+  if (!systems_.contains(system)) return ErrnoStatus(EBADF, "KVM_CREATE_VM");
+  const VmFd fd{next_fd_++};
+  vms_[fd];
+  return fd;
+}
+
+absl::Status FakeKvm::SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) {
+  const JournalScope scope(journal_);
+  if (region.memory_size == 0) {
+    // A release: no test may make it fail, since there is nothing that its caller could do then.
+    journal_.Note(absl::StrFormat("kvm delete slot %d", region.slot));
+  } else {
+    VMWIRE_RETURN_IF_ERROR(
+        journal_.Enter(absl::StrFormat("kvm set slot %d gpa 0x%x size 0x%x flags 0x%x", region.slot,
+                                       region.guest_phys_addr, region.memory_size, region.flags)));
+  }
+  const auto state = vms_.find(vm);
+  if (state == vms_.end()) return ErrnoStatus(EBADF, "KVM_SET_USER_MEMORY_REGION");
+  Slots& slots = state->second.slots;
+  const int error = SlotError(slots, region);
+  if (error != 0) return ErrnoStatus(error, "KVM_SET_USER_MEMORY_REGION");
+  if (region.memory_size == 0) {
+    slots.erase(region.slot);
+  } else {
+    slots[region.slot] = region;
+  }
+  return absl::OkStatus();
+}
+
+int FakeKvm::SlotError(const Slots& slots, const kvm_userspace_memory_region& region) const {
+  const uint32_t known_flags =
+      KVM_MEM_LOG_DIRTY_PAGES | (options_.read_only_slots ? KVM_MEM_READONLY : 0u);
+  if ((region.flags & ~known_flags) != 0) return EINVAL;
+  if (!IsAligned(region.memory_size, kPageSize)) return EINVAL;
+  if (!IsAligned(region.guest_phys_addr, kPageSize)) return EINVAL;
+  if (!IsAligned(region.userspace_addr, kPageSize)) return EINVAL;
+  if (region.guest_phys_addr + region.memory_size < region.guest_phys_addr) return EINVAL;
+  // As access_ok() of the kernel: user addresses have 47 bits.
+  constexpr uint64_t kUserEnd = uint64_t{1} << 47;
+  if (region.userspace_addr > kUserEnd || region.memory_size > kUserEnd - region.userspace_addr) {
+    return EINVAL;
+  }
+  if (region.slot >= static_cast<uint32_t>(options_.slot_limit)) return EINVAL;
+  if (region.memory_size / kPageSize > kMaxSlotPages) return EINVAL;
+
+  const auto old = slots.find(region.slot);
+  if (region.memory_size == 0) return old == slots.end() ? EINVAL : 0;
+  if (old != slots.end()) {
+    const bool read_only_changes = ((old->second.flags ^ region.flags) & KVM_MEM_READONLY) != 0;
+    if (old->second.memory_size != region.memory_size) return EINVAL;
+    if (old->second.userspace_addr != region.userspace_addr || read_only_changes) return EINVAL;
+  }
+  const bool overlaps = std::any_of(slots.begin(), slots.end(), [&](const auto& slot) {
+    return slot.first != region.slot && Overlap(slot.second, region);
+  });
+  return overlaps ? EEXIST : 0;
+}
+
+absl::StatusOr<VcpuFd> FakeKvm::CreateVcpu(VmFd vm, uint32_t id) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("kvm create vcpu %d", id)));
+  const auto state = vms_.find(vm);
+  if (state == vms_.end()) return ErrnoStatus(EBADF, "KVM_CREATE_VCPU");
+  std::vector<uint32_t>& ids = state->second.vcpu_ids;
+  if (std::find(ids.begin(), ids.end(), id) != ids.end()) {
+    return ErrnoStatus(EEXIST, "KVM_CREATE_VCPU");
+  }
+  ids.push_back(id);
+  const VcpuFd fd{next_fd_++};
+  vcpus_[fd];
+  return fd;
+}
+
+absl::StatusOr<kvm_run*> FakeKvm::MapRun(VcpuFd vcpu, size_t size) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm map run"));
+  std::vector<std::byte> bytes(size);
+  kvm_run* const run = reinterpret_cast<kvm_run*>(bytes.data());
+  StateOf(vcpu).run = run;
+  runs_[run] = std::move(bytes);
+  return run;
+}
+
+void FakeKvm::UnmapRun(kvm_run* run, size_t size) {
+  const JournalScope scope(journal_);
+  journal_.Note("kvm unmap run");
+  const auto mapping = runs_.find(run);
+  ASSERT_NE(mapping, runs_.end()) << "a kvm_run that is not mapped";
+  EXPECT_EQ(mapping->second.size(), size);
+  runs_.erase(mapping);
+  for (auto& [fd, state] : vcpus_) {
+    if (state.run == run) state.run = nullptr;
+  }
+}
+
+absl::StatusOr<kvm_regs> FakeKvm::GetRegs(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get regs"));
+  return StateOf(vcpu).regs;
+}
+
+absl::Status FakeKvm::SetRegs(VcpuFd vcpu, const kvm_regs& regs) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set regs"));
+  StateOf(vcpu).regs = regs;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<kvm_sregs> FakeKvm::GetSregs(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get sregs"));
+  return StateOf(vcpu).sregs;
+}
+
+absl::Status FakeKvm::SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set sregs"));
+  StateOf(vcpu).sregs = sregs;
+  return absl::OkStatus();
+}
+
+absl::Status FakeKvm::SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set cpuid"));
+  StateOf(vcpu);
+  if (entries.size() > kMaxCpuidEntries) return ErrnoStatus(E2BIG, "KVM_SET_CPUID2");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> FakeKvm::GetTscKhz(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get tsc khz"));
+  StateOf(vcpu);
+  return options_.tsc_khz;
+}
+
+absl::StatusOr<kvm_translation> FakeKvm::Translate(VcpuFd vcpu, uint64_t linear) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("kvm translate 0x%x", linear)));
+  StateOf(vcpu);
+  kvm_translation translation = {};
+  translation.linear_address = linear;
+  translation.physical_address = linear;
+  translation.valid = 1;
+  const auto entry = translations_.find(AlignDown(linear, kPageSize));
+  if (entry == translations_.end()) return translation;
+  translation.valid = entry->second.has_value() ? 1 : 0;
+  translation.physical_address = entry->second.value_or(0) + linear % kPageSize;
+  return translation;
+}
+
+absl::StatusOr<RunResult> FakeKvm::Run(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm run"));
+  VcpuState& state = StateOf(vcpu);
+  if (state.run == nullptr) return ErrnoStatus(EFAULT, "KVM_RUN");
+  Complete(state);
+  if (__atomic_load_n(&state.run->immediate_exit, __ATOMIC_RELAXED) != 0) {
+    return RunResult::kInterrupted;
+  }
+  if (script_.empty()) {
+    ADD_FAILURE() << "the script of exits has ended, but the run goes on";
+    state.run->exit_reason = KVM_EXIT_SHUTDOWN;
+    return RunResult::kExit;
+  }
+  const Step step = std::move(script_.front());
+  script_.pop_front();
+  const int error = step(runs_.at(state.run), *state.run);
+  if (error == EINTR) return RunResult::kInterrupted;
+  if (error != 0) return ErrnoStatus(error, "KVM_RUN");
+  return RunResult::kExit;
+}
+
+void FakeKvm::Close(SystemFd system) {
+  const JournalScope scope(journal_);
+  journal_.Note("kvm close system");
+  EXPECT_EQ(systems_.erase(system), 1u) << "closed twice";
+}
+
+void FakeKvm::Close(VmFd vm) {
+  const JournalScope scope(journal_);
+  journal_.Note("kvm close vm");
+  EXPECT_EQ(vms_.erase(vm), 1u) << "closed twice";
+}
+
+void FakeKvm::Close(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  journal_.Note("kvm close vcpu");
+  EXPECT_EQ(vcpus_.erase(vcpu), 1u) << "closed twice";
+}
+
+FakeKvm::VcpuState& FakeKvm::StateOf(VcpuFd vcpu) {
+  const auto state = vcpus_.find(vcpu);
+  if (state == vcpus_.end()) {
+    ADD_FAILURE() << "a vCPU that is not open";
+    return vcpus_[vcpu];
+  }
+  return state->second;
+}
+
+void FakeKvm::Complete(VcpuState& state) {
+  const auto completion = std::exchange(completion_, nullptr);
+  if (completion) completion(runs_.at(state.run));
+}
+
+}  // namespace vmwire

@@ -1,0 +1,125 @@
+// KvmApi without KVM: slots by KVM's rules, a state per vCPU, and runs that play a script of exits.
+//
+// The slot rules that it knows (checked against the real KVM in tests/kernel/kvm_contract_test.cc):
+// guest address, host address and size are page-aligned; flags are known ones; nothing wraps; ids
+// are below KVM_CAP_NR_MEMSLOTS; a live slot keeps size, host address and read-only flag, but may
+// move; slots do not overlap; size 0 deletes, and only what is there.
+//
+// Invariants: at its death no descriptor is open and nothing is mapped, or the test fails.
+// Thread safety: none, but that a step of a script may wait for another thread.
+#ifndef VMWIRE_TESTS_FAKES_FAKE_KVM_H_
+#define VMWIRE_TESTS_FAKES_FAKE_KVM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tests/fakes/journal.h"
+#include "vmm/kvm_api.h"
+
+namespace vmwire {
+
+class FakeKvm final : public KvmApi {
+ public:
+  // What one KVM_RUN does: it fills in kvm_run, whose whole mapping it is given. EINTR is an
+  // interruption; any other errno is that error.
+  using Step = std::function<int(std::span<std::byte> run_bytes, kvm_run& run)>;
+
+  // What may be set before use.
+  struct Options {
+    int api_version = 12;
+    int slot_limit = 32764;
+    bool read_only_slots = true;
+    size_t vcpu_map_size = 3 * 4096;
+    uint64_t tsc_khz = 1'000'000;
+  };
+
+  // REQUIRES: `journal` outlives this object.
+  explicit FakeKvm(Journal& journal) : FakeKvm(journal, Options()) {}
+  FakeKvm(Journal& journal, const Options& options) : journal_(journal), options_(options) {}
+  FakeKvm(const FakeKvm&) = delete;
+  FakeKvm& operator=(const FakeKvm&) = delete;
+  ~FakeKvm() override;
+
+  // Scripts. A run beyond the end of the script is a test failure and a KVM_EXIT_SHUTDOWN.
+  void Push(Step step) { script_.push_back(std::move(step)); }
+  void PushExit(uint32_t reason);
+  void PushOut(uint16_t port, std::vector<uint8_t> data, uint8_t size = 1);
+  // The bytes that the devices gave are appended to `got` when the guest next runs.
+  void PushIn(uint16_t port, uint8_t size, uint32_t count, std::vector<uint8_t>* got);
+  void PushMmioWrite(uint64_t address, std::vector<uint8_t> data);
+  void PushMmioRead(uint64_t address, uint32_t size, std::vector<uint8_t>* got);
+  // KVM_RUN fails with `error`.
+  void PushError(int error);
+
+  // What a test may ask or set.
+  size_t open_descriptors() const { return systems_.size() + vms_.size() + vcpus_.size(); }
+  size_t mapped_runs() const { return runs_.size(); }
+  size_t live_slots() const;
+  // The live slots of every VM, by ascending id.
+  std::vector<kvm_userspace_memory_region> slots() const;
+  size_t steps_left() const { return script_.size(); }
+  // The translation of a page; identity for pages that are never set. nullopt: not mapped by the
+  // guest.
+  void SetTranslation(uint64_t linear_page, std::optional<uint64_t> physical_page);
+
+  absl::StatusOr<SystemFd> OpenSystem() override;
+  absl::StatusOr<int> GetApiVersion(SystemFd system) override;
+  absl::StatusOr<int> CheckExtension(SystemFd system, int capability) override;
+  absl::StatusOr<size_t> GetVcpuMapSize(SystemFd system) override;
+  absl::StatusOr<std::vector<kvm_cpuid_entry2>> GetSupportedCpuid(SystemFd system) override;
+  absl::StatusOr<VmFd> CreateVm(SystemFd system) override;
+  absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) override;
+  absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
+  absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
+  void UnmapRun(kvm_run* run, size_t size) override;
+  absl::StatusOr<kvm_regs> GetRegs(VcpuFd vcpu) override;
+  absl::Status SetRegs(VcpuFd vcpu, const kvm_regs& regs) override;
+  absl::StatusOr<kvm_sregs> GetSregs(VcpuFd vcpu) override;
+  absl::Status SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) override;
+  absl::Status SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) override;
+  absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) override;
+  absl::StatusOr<kvm_translation> Translate(VcpuFd vcpu, uint64_t linear) override;
+  absl::StatusOr<RunResult> Run(VcpuFd vcpu) override;
+  void Close(SystemFd system) override;
+  void Close(VmFd vm) override;
+  void Close(VcpuFd vcpu) override;
+
+ private:
+  using Slots = std::map<uint32_t, kvm_userspace_memory_region>;
+  struct VmState {
+    Slots slots;
+    std::vector<uint32_t> vcpu_ids;
+  };
+  struct VcpuState {
+    kvm_regs regs = {};
+    kvm_sregs sregs = {};
+    kvm_run* run = nullptr;
+  };
+
+  int SlotError(const Slots& slots, const kvm_userspace_memory_region& region) const;
+  VcpuState& StateOf(VcpuFd vcpu);
+  // Runs the completion of the last IN or MMIO read.
+  void Complete(VcpuState& state);
+
+  Journal& journal_;
+  const Options options_;
+  int next_fd_ = 100;
+  std::map<SystemFd, bool> systems_;
+  std::map<VmFd, VmState> vms_;
+  std::map<VcpuFd, VcpuState> vcpus_;
+  std::map<kvm_run*, std::vector<std::byte>> runs_;
+  std::deque<Step> script_;
+  std::function<void(std::span<const std::byte>)> completion_;
+  std::map<uint64_t, std::optional<uint64_t>> translations_;
+};
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_TESTS_FAKES_FAKE_KVM_H_

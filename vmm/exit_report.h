@@ -1,0 +1,47 @@
+// What is said of a vCPU that stopped and cannot go on: why, its registers, the bytes at RIP and
+// the instruction that they are.
+//
+// Invariants: to make a report changes nothing, and cannot fail: what cannot be read is said to be
+// so.
+//
+// Thread safety: on the thread that runs the vCPU, between runs.
+#ifndef VMWIRE_VMM_EXIT_REPORT_H_
+#define VMWIRE_VMM_EXIT_REPORT_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "memory/guest_memory.h"
+#include "vmm/disassembly.h"
+#include "vmm/vcpu.h"
+
+namespace vmwire {
+
+// One line without its end: the reason by name and what kvm_run says of it.
+std::string DescribeReason(const kvm_run& run);
+
+// The general, control and segment registers, a few to a line, each line ended.
+std::string RegisterTable(const kvm_regs& regs, const kvm_sregs& sregs);
+
+// How the code segment makes the CPU read instructions (Intel SDM volume 3, 3.4.5 and 5.2.1).
+CodeWidth CodeWidthOf(const kvm_sregs& sregs);
+
+// Up to kMaxInstructionSize bytes at RIP, read through the guest's own page tables; fewer, or none,
+// where those or the memory end.
+std::vector<std::byte> ReadCodeAtRip(const Vcpu& vcpu, const GuestMemory& memory,
+                                     const kvm_regs& regs, const kvm_sregs& sregs);
+
+// "  code at 0x10 (64-bit): 0f 01 c1 ...\n  vmcall\n", of the instruction at RIP. The bytes are
+// those that KVM itself failed to emulate, if the last exit was that and KVM gives them.
+std::string DescribeCode(const Vcpu& vcpu, const GuestMemory& memory, const kvm_regs& regs,
+                         const kvm_sregs& sregs);
+
+// The registers and the code; what the caller knows of the reason goes before it.
+// REQUIRES: the last exit was no port access: there RIP is before the instruction on one KVM and
+// after it on another.
+std::string DescribeState(const Vcpu& vcpu, const GuestMemory& memory);
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_EXIT_REPORT_H_

@@ -1,0 +1,98 @@
+// The seam to KVM: one function an ioctl, nothing else.
+//
+// The real one (kvm_api_linux.h) is thin. The fake one of the tests keeps a journal, knows KVM's
+// slot rules and plays scripts of exits; one contract test holds both to the same behaviour.
+// Numbers and meanings: Documentation/virt/kvm/api.rst of Linux.
+//
+// Invariants: a call that fails has changed nothing. A descriptor is owned by the class that wraps
+// it (System, Vm, Vcpu), which closes it; nothing else keeps one.
+//
+// Thread safety: functions on different descriptors may be called from different threads; those on
+// one vCPU only from the thread that runs it.
+#ifndef VMWIRE_VMM_KVM_API_H_
+#define VMWIRE_VMM_KVM_API_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "vmm/kvm_abi.h"
+
+namespace vmwire {
+
+// File descriptors by what they are: of /dev/kvm, of a VM, of a vCPU.
+enum class SystemFd : int {};
+enum class VmFd : int {};
+enum class VcpuFd : int {};
+
+// How KVM_RUN came back.
+enum class RunResult {
+  kExit,         // kvm_run says why.
+  kInterrupted,  // EINTR: a signal, or immediate_exit. Nothing is pending; to run again goes on.
+};
+
+class KvmApi {
+ public:
+  virtual ~KvmApi() = default;
+
+  // Opens /dev/kvm. Unimplemented: there is none. PermissionDenied: no right to it. Both messages
+  // say what to do.
+  virtual absl::StatusOr<SystemFd> OpenSystem() = 0;
+  // KVM_GET_API_VERSION. It is 12 since Linux 2.6.22; a user of any other must not go on
+  // (api.rst, 4.1).
+  virtual absl::StatusOr<int> GetApiVersion(SystemFd system) = 0;
+  // KVM_CHECK_EXTENSION: 0 if KVM lacks `capability`, else a positive number whose meaning is the
+  // capability's.
+  virtual absl::StatusOr<int> CheckExtension(SystemFd system, int capability) = 0;
+  // KVM_GET_VCPU_MMAP_SIZE, in bytes.
+  virtual absl::StatusOr<size_t> GetVcpuMapSize(SystemFd system) = 0;
+  // KVM_GET_SUPPORTED_CPUID.
+  virtual absl::StatusOr<std::vector<kvm_cpuid_entry2>> GetSupportedCpuid(SystemFd system) = 0;
+
+  // KVM_CREATE_VM, again as long as it returns EINTR. ResourceExhausted: no memory, or too many
+  // files.
+  virtual absl::StatusOr<VmFd> CreateVm(SystemFd system) = 0;
+  // KVM_SET_USER_MEMORY_REGION. InvalidArgument: unaligned, wrapping, a flag that KVM does not
+  // know, an id at or above KVM_CAP_NR_MEMSLOTS, a changed size or host address, or the deletion of
+  // a slot that is not there. AlreadyExists: it overlaps another slot. KVM neither pins nor checks
+  // the host memory.
+  virtual absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) = 0;
+
+  // KVM_CREATE_VCPU. AlreadyExists: the VM has a vCPU of that id. InvalidArgument: the id is too
+  // large.
+  virtual absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) = 0;
+  // Maps the vCPU's kvm_run of `size` bytes, which is GetVcpuMapSize's. ResourceExhausted: no
+  // memory for it.
+  virtual absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) = 0;
+  // REQUIRES: `run` and `size` are those of a MapRun.
+  virtual void UnmapRun(kvm_run* run, size_t size) = 0;
+
+  // KVM_GET_REGS, KVM_SET_REGS, KVM_GET_SREGS, KVM_SET_SREGS. InvalidArgument: a state that no CPU
+  // can be in.
+  virtual absl::StatusOr<kvm_regs> GetRegs(VcpuFd vcpu) = 0;
+  virtual absl::Status SetRegs(VcpuFd vcpu, const kvm_regs& regs) = 0;
+  virtual absl::StatusOr<kvm_sregs> GetSregs(VcpuFd vcpu) = 0;
+  virtual absl::Status SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) = 0;
+  // KVM_SET_CPUID2. InvalidArgument: too many entries, or after the first run.
+  virtual absl::Status SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) = 0;
+  // KVM_GET_TSC_KHZ. Any error means that the host does not say.
+  virtual absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) = 0;
+  // KVM_TRANSLATE: the guest's own page tables, for the linear address `linear`. `valid` is 0 where
+  // they map nothing.
+  virtual absl::StatusOr<kvm_translation> Translate(VcpuFd vcpu, uint64_t linear) = 0;
+  // KVM_RUN. FailedPrecondition (EFAULT): the host could not give guest memory that the guest
+  // touched; kvm_run may then say which (KVM_EXIT_MEMORY_FAULT). Any other error: the vCPU cannot
+  // run at all.
+  virtual absl::StatusOr<RunResult> Run(VcpuFd vcpu) = 0;
+
+  virtual void Close(SystemFd system) = 0;
+  virtual void Close(VmFd vm) = 0;
+  virtual void Close(VcpuFd vcpu) = 0;
+};
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_KVM_API_H_

@@ -1,0 +1,148 @@
+#include "vmm/run_loop.h"
+
+#include <cstddef>
+#include <span>
+
+#include "absl/strings/str_format.h"
+#include "vmm/exit_report.h"
+
+namespace vmwire {
+
+std::string ToString(RunOutcome::Kind kind) {
+  switch (kind) {
+    case RunOutcome::Kind::kExited:
+      return "exited";
+    case RunOutcome::Kind::kHalted:
+      return "halted";
+    case RunOutcome::Kind::kGuestException:
+      return "guest exception";
+    case RunOutcome::Kind::kShutdown:
+      return "triple fault";
+    case RunOutcome::Kind::kInternalError:
+      return "KVM internal error";
+    case RunOutcome::Kind::kEntryFailed:
+      return "entry failed";
+    case RunOutcome::Kind::kMemoryFault:
+      return "memory fault";
+    case RunOutcome::Kind::kUnhandledExit:
+      return "unhandled exit";
+    case RunOutcome::Kind::kInterrupted:
+      return "interrupted";
+    case RunOutcome::Kind::kRunFailed:
+      return "KVM_RUN failed";
+  }
+  return "unknown";
+}
+
+RunOutcome RunLoop::Run() {
+  const StopRequest::Target target(stop_, machine_.vcpu.run());
+  while (true) {
+    if (stop_.requested()) {
+      return {RunOutcome::Kind::kInterrupted, static_cast<uint32_t>(stop_.signal()), ""};
+    }
+    const absl::StatusOr<RunResult> result = machine_.vcpu.Run();
+    if (!stats_.first_exit.has_value()) stats_.first_exit = std::chrono::steady_clock::now();
+    if (!result.ok()) return OutcomeOfError(result.status());
+    if (*result == RunResult::kInterrupted) {
+      ++stats_.interruptions;
+      continue;
+    }
+    stats_.exits.Add(machine_.vcpu.run().exit_reason);
+    if (std::optional<RunOutcome> outcome = HandleExit()) return *std::move(outcome);
+  }
+}
+
+std::optional<RunOutcome> RunLoop::HandleExit() {
+  switch (machine_.vcpu.run().exit_reason) {
+    case KVM_EXIT_IO:
+      return HandlePortIo();
+    case KVM_EXIT_MMIO:
+      return HandleMmio();
+    case KVM_EXIT_INTR:     // As EINTR: a signal came, and the loop looks for a stop request.
+    case KVM_EXIT_SET_TPR:  // The guest takes interrupts that it had masked; there are none.
+      return std::nullopt;
+    case KVM_EXIT_HLT:
+      return RunOutcome{RunOutcome::Kind::kHalted, 0, ""};
+    case KVM_EXIT_SHUTDOWN:
+      return Dead(RunOutcome::Kind::kShutdown);
+    case KVM_EXIT_INTERNAL_ERROR:
+      return Dead(RunOutcome::Kind::kInternalError);
+    case KVM_EXIT_FAIL_ENTRY:
+      return Dead(RunOutcome::Kind::kEntryFailed);
+    case KVM_EXIT_MEMORY_FAULT:
+      return Dead(RunOutcome::Kind::kMemoryFault);
+    default:
+      return Dead(RunOutcome::Kind::kUnhandledExit);
+  }
+}
+
+std::optional<RunOutcome> RunLoop::HandlePortIo() {
+  const auto& io = machine_.vcpu.run().io;
+  const std::span<std::byte> page = machine_.vcpu.run_bytes();
+  const uint64_t bytes = uint64_t{io.size} * io.count;
+  if (io.data_offset > page.size() || bytes > page.size() - io.data_offset) {
+    return RunOutcome{
+        RunOutcome::Kind::kRunFailed, 0,
+        absl::StrFormat("KVM put the 0x%x bytes of a port access at 0x%x, past the end of "
+                        "kvm_run (0x%x bytes)\n",
+                        bytes, io.data_offset, page.size())};
+  }
+  // A string instruction (INS, OUTS) is `count` accesses to one port.
+  for (uint32_t i = 0; i < io.count; ++i) {
+    const std::span<std::byte> data = page.subspan(io.data_offset + uint64_t{i} * io.size, io.size);
+    if (io.direction == KVM_EXIT_IO_OUT) {
+      machine_.ports.Write(io.port, data);
+    } else {
+      machine_.ports.Read(io.port, data);
+    }
+  }
+  return OutcomeOfRequest();
+}
+
+std::optional<RunOutcome> RunLoop::HandleMmio() {
+  auto& mmio = machine_.vcpu.run().mmio;
+  const std::span<std::byte> all = std::as_writable_bytes(std::span(mmio.data));
+  if (mmio.len > all.size()) {
+    return RunOutcome{RunOutcome::Kind::kRunFailed, 0,
+                      absl::StrFormat("KVM gave an MMIO access of %d bytes\n", mmio.len)};
+  }
+  const std::span<std::byte> data = all.first(mmio.len);
+  if (mmio.is_write != 0) {
+    machine_.mmio.Write(mmio.phys_addr, data);
+  } else {
+    machine_.mmio.Read(mmio.phys_addr, data);
+  }
+  return OutcomeOfRequest();
+}
+
+std::optional<RunOutcome> RunLoop::OutcomeOfRequest() const {
+  const std::optional<ExitRequest>& request = machine_.exit_port.request();
+  if (!request.has_value()) return std::nullopt;
+  if (request->kind == ExitRequest::Kind::kExit) {
+    return RunOutcome{RunOutcome::Kind::kExited, request->code, ""};
+  }
+  return RunOutcome{RunOutcome::Kind::kGuestException, request->code,
+                    absl::StrFormat("the guest does not handle its exception %d\n", request->code)};
+}
+
+RunOutcome RunLoop::OutcomeOfError(const absl::Status& status) const {
+  // FailedPrecondition is EFAULT (KvmApi::Run).
+  const bool memory = status.code() == absl::StatusCode::kFailedPrecondition;
+  std::string report = memory ? "the host could not give guest memory: " : "";
+  report += std::string(status.message()) + "\n";
+  // Set beside EFAULT by kernels that can tell which memory it was.
+  if (memory && machine_.vcpu.run().exit_reason == KVM_EXIT_MEMORY_FAULT) {
+    report += DescribeReason(machine_.vcpu.run()) + "\n";
+  }
+  if (memory) report += DescribeState(machine_.vcpu, machine_.memory);
+  return {memory ? RunOutcome::Kind::kMemoryFault : RunOutcome::Kind::kRunFailed, 0,
+          std::move(report)};
+}
+
+RunOutcome RunLoop::Dead(RunOutcome::Kind kind) const {
+  return {
+      kind, 0,
+      DescribeReason(machine_.vcpu.run()) + "\n" + DescribeState(machine_.vcpu, machine_.memory)};
+}
+
+}  // namespace vmwire

@@ -1,0 +1,64 @@
+// A virtual CPU: its descriptor and its kvm_run, the page in which KVM says why it stopped.
+//
+// Invariants: the descriptor and the mapping live exactly as long as this object.
+// Thread safety: used by one thread, the one that runs it. Another thread stops it through
+// StopRequest (stop_request.h).
+#ifndef VMWIRE_VMM_VCPU_H_
+#define VMWIRE_VMM_VCPU_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "vmm/vm.h"
+
+namespace vmwire {
+
+class Vcpu {
+ public:
+  // AlreadyExists: `vm` has a vCPU `id`. InvalidArgument: the id is too large. ResourceExhausted:
+  // no memory or descriptor for it. On failure nothing is left open. REQUIRES: `vm` outlives the
+  // object.
+  static absl::StatusOr<std::unique_ptr<Vcpu>> Create(const Vm& vm, uint32_t id);
+
+  Vcpu(const Vcpu&) = delete;
+  Vcpu& operator=(const Vcpu&) = delete;
+  ~Vcpu();
+
+  // As the functions of the same names in KvmApi.
+  absl::StatusOr<kvm_regs> GetRegs() const { return kvm_.GetRegs(fd_); }
+  absl::Status SetRegs(const kvm_regs& regs) { return kvm_.SetRegs(fd_, regs); }
+  absl::StatusOr<kvm_sregs> GetSregs() const { return kvm_.GetSregs(fd_); }
+  absl::Status SetSregs(const kvm_sregs& sregs) { return kvm_.SetSregs(fd_, sregs); }
+  absl::Status SetCpuid(std::span<const kvm_cpuid_entry2> entries) {
+    return kvm_.SetCpuid(fd_, entries);
+  }
+  absl::StatusOr<uint64_t> GetTscKhz() const { return kvm_.GetTscKhz(fd_); }
+  absl::StatusOr<kvm_translation> Translate(uint64_t linear) const {
+    return kvm_.Translate(fd_, linear);
+  }
+  absl::StatusOr<RunResult> Run() { return kvm_.Run(fd_); }
+
+  // Why KVM stopped, after Run returned kExit, and where the data of a port access go. The guest
+  // cannot write here.
+  kvm_run& run() { return *run_; }
+  const kvm_run& run() const { return *run_; }
+  // All of the mapping; what follows kvm_run in it holds the data of port accesses.
+  std::span<std::byte> run_bytes() { return {reinterpret_cast<std::byte*>(run_), run_size_}; }
+
+ private:
+  Vcpu(KvmApi& kvm, VcpuFd fd, kvm_run* run, size_t run_size)
+      : kvm_(kvm), fd_(fd), run_(run), run_size_(run_size) {}
+
+  KvmApi& kvm_;
+  const VcpuFd fd_;
+  kvm_run* const run_;
+  const size_t run_size_;
+};
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_VCPU_H_
