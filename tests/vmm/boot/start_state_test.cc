@@ -1,0 +1,106 @@
+#include "vmm/boot/start_state.h"
+
+#include <gtest/gtest.h>
+
+#include "vmm/boot/descriptor_tables.h"
+#include "vmm/guest_layout.h"
+
+namespace vmwire {
+namespace {
+
+constexpr GuestAddress kEntry(0x100040);
+
+// What a new vCPU has, as far as a start must change or keep it.
+kvm_sregs ResetState() {
+  kvm_sregs sregs = {};
+  sregs.cs.base = 0xffff0000;
+  sregs.cs.selector = 0xf000;
+  sregs.cr0 = 0x60000010;
+  sregs.apic_base = 0xfee00900;
+  sregs.idt.limit = 0xffff;
+  sregs.tr.type = 11;
+  sregs.tr.present = 1;
+  return sregs;
+}
+
+kvm_sregs SregsOf(StartMode mode) {
+  return StartState(mode, kEntry).SpecialRegisters(ResetState());
+}
+kvm_regs RegsOf(StartMode mode) { return StartState(mode, kEntry).Registers(); }
+
+TEST(StartState, RealModeBeginsAtSegmentZero) {
+  const kvm_sregs sregs = SregsOf(StartMode::kReal16);
+  EXPECT_EQ(sregs.cs.base, 0u);
+  EXPECT_EQ(sregs.cs.selector, 0u);
+  EXPECT_EQ(sregs.cs.limit, 0xffffu);
+  EXPECT_EQ(sregs.cr0 & 0x80000001, 0u);
+  EXPECT_EQ(sregs.cr0 & 0x60000000, 0u) << "caches are on";
+  EXPECT_EQ(sregs.efer, 0u);
+  EXPECT_EQ(sregs.idt.limit, 0xffffu);
+}
+
+TEST(StartState, ProtectedModeHasNoPaging) {
+  const kvm_sregs sregs = SregsOf(StartMode::kProtected32);
+  EXPECT_EQ(sregs.cr0 & 0x80000001, 1u);
+  EXPECT_EQ(sregs.cs.selector, kRing0Code32Selector);
+  EXPECT_EQ(sregs.cs.db, 1);
+  EXPECT_EQ(sregs.cs.l, 0);
+  EXPECT_EQ(sregs.ss.db, 1);
+  EXPECT_EQ(sregs.cs.limit, 0xffffffffu);
+  EXPECT_EQ(sregs.gdt.base, kGdtAddress.value());
+  EXPECT_EQ(RegsOf(StartMode::kProtected32).rbx, kBootInfoAddress.value());
+}
+
+TEST(StartState, Ring0HasLongMode) {
+  const kvm_sregs sregs = SregsOf(StartMode::kLong64Ring0);
+  EXPECT_EQ(sregs.cr0 & 0x80010001, 0x80010001u);
+  EXPECT_EQ(sregs.cr4 & 0x20, 0x20u);
+  EXPECT_EQ(sregs.efer, 0x500u);
+  EXPECT_EQ(sregs.cr3, kPageTablesAddress.value());
+  EXPECT_EQ(sregs.cs.selector, kRing0Code64Selector);
+  EXPECT_EQ(sregs.cs.dpl, 0);
+  EXPECT_EQ(sregs.cs.l, 1);
+  EXPECT_EQ(sregs.cs.db, 0);
+  EXPECT_EQ(sregs.tr.base, kTssAddress.value());
+  EXPECT_EQ(sregs.tr.limit, kTssLimit);
+  EXPECT_EQ(sregs.idt.base, kIdtAddress.value());
+  EXPECT_EQ(sregs.idt.limit, kIdtLimit);
+}
+
+TEST(StartState, Ring3HasItsSegmentsAndIoPrivilege) {
+  const kvm_sregs sregs = SregsOf(StartMode::kLong64Ring3);
+  EXPECT_EQ(sregs.cs.selector, kRing3Code64Selector);
+  EXPECT_EQ(sregs.cs.dpl, 3);
+  EXPECT_EQ(sregs.ss.selector, kRing3DataSelector);
+  EXPECT_EQ(sregs.ss.dpl, 3);
+  EXPECT_EQ(RegsOf(StartMode::kLong64Ring3).rflags, 0x3002u);
+}
+
+TEST(StartState, EntryAndBootInfoAreInTheRegisters) {
+  for (StartMode mode : {StartMode::kLong64Ring0, StartMode::kLong64Ring3}) {
+    const kvm_regs registers = RegsOf(mode);
+    EXPECT_EQ(registers.rip, kEntry.value());
+    EXPECT_EQ(registers.rdi, kBootInfoAddress.value());
+    EXPECT_EQ(registers.rsp, kRing0StackTop.value());
+    EXPECT_EQ(registers.rflags & 0x200, 0u) << "interrupts are off";
+  }
+}
+
+TEST(StartState, WhatTheModeDoesNotSayIsKept) {
+  for (StartMode mode : {StartMode::kReal16, StartMode::kProtected32, StartMode::kLong64Ring0,
+                         StartMode::kLong64Ring3}) {
+    EXPECT_EQ(SregsOf(mode).apic_base, 0xfee00900u);
+  }
+}
+
+TEST(StartState, ImageSaysModeAndEntry) {
+  GuestImage image;
+  image.start = StartMode::kLong64Ring3;
+  image.entry = kEntry;
+  const StartState state = MakeStartState(image);
+  EXPECT_EQ(state.Registers().rip, kEntry.value());
+  EXPECT_EQ(state.Registers().rflags, 0x3002u);
+}
+
+}  // namespace
+}  // namespace vmwire

@@ -1,0 +1,23 @@
+// The block that tells a guest about its machine: see BootInfoHeader in vmm/guest_layout.h.
+//
+// Thread safety: no state.
+#ifndef VMWIRE_VMM_BOOT_BOOT_INFO_H_
+#define VMWIRE_VMM_BOOT_BOOT_INFO_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "memory/guest_memory.h"
+#include "vmm/boot/guest_image.h"
+#include "vmm/guest_layout.h"
+
+namespace vmwire {
+
+// Writes the boot info at kBootInfoAddress. `tsc_khz` is the frequency of the guest's time-stamp
+// counter, 0 if it is not known. Errors as GuestMemory::Write.
+absl::Status WriteBootInfo(const GuestLayout& layout, const GuestImage& image, uint64_t tsc_khz,
+                           const GuestMemory& memory);
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_BOOT_BOOT_INFO_H_

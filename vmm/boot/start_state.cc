@@ -1,0 +1,127 @@
+#include "vmm/boot/start_state.h"
+
+#include <cstdint>
+
+#include "vmm/boot/descriptor_tables.h"
+#include "vmm/guest_layout.h"
+
+namespace vmwire {
+namespace {
+
+// Intel SDM volume 3, 2.5 (control registers) and 2.2.1 (IA32_EFER); RFLAGS: volume 1, 3.4.3.
+constexpr uint64_t kCr0ProtectedMode = uint64_t{1} << 0;
+constexpr uint64_t kCr0MonitorCoprocessor = uint64_t{1} << 1;
+constexpr uint64_t kCr0ExtensionType = uint64_t{1} << 4;
+constexpr uint64_t kCr0NumericError = uint64_t{1} << 5;
+constexpr uint64_t kCr0WriteProtect = uint64_t{1} << 16;
+constexpr uint64_t kCr0Paging = uint64_t{1} << 31;
+constexpr uint64_t kCr4PhysicalAddressExtension = uint64_t{1} << 5;
+constexpr uint64_t kCr4FxsaveAndSse = uint64_t{1} << 9 | uint64_t{1} << 10;
+constexpr uint64_t kEferLongModeEnable = uint64_t{1} << 8;
+constexpr uint64_t kEferLongModeActive = uint64_t{1} << 10;
+constexpr uint64_t kRflagsReserved = uint64_t{1} << 1;
+constexpr uint64_t kRflagsIopl3 = uint64_t{3} << 12;
+
+// Segment types, S = 1: read, write or execute, accessed. S = 0: busy TSS of 64 bits (and of 32).
+constexpr uint8_t kTypeData = 3;
+constexpr uint8_t kTypeCode = 11;
+constexpr uint8_t kTypeBusyTss = 11;
+
+enum class SegmentSize { k16, k32, k64 };
+
+kvm_segment Segment(uint16_t selector, uint8_t type, SegmentSize size) {
+  kvm_segment segment = {};
+  segment.selector = selector;
+  segment.limit = size == SegmentSize::k16 ? 0xffff : 0xffffffff;
+  segment.type = type;
+  segment.present = 1;
+  segment.dpl = selector & 3;
+  segment.s = 1;
+  segment.db = size == SegmentSize::k32 ? 1 : 0;
+  segment.l = size == SegmentSize::k64 ? 1 : 0;
+  segment.g = size == SegmentSize::k16 ? 0 : 1;
+  return segment;
+}
+
+void SetSegments(const kvm_segment& code, const kvm_segment& data, kvm_sregs& sregs) {
+  sregs.cs = code;
+  sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+}
+
+void EnterReal16(kvm_sregs& sregs) {
+  SetSegments(Segment(0, kTypeCode, SegmentSize::k16), Segment(0, kTypeData, SegmentSize::k16),
+              sregs);
+  sregs.cr0 = kCr0ExtensionType;
+  sregs.cr3 = 0;
+  sregs.cr4 = 0;
+  sregs.efer = 0;
+}
+
+void EnterProtected32(kvm_sregs& sregs) {
+  SetSegments(Segment(kRing0Code32Selector, kTypeCode, SegmentSize::k32),
+              Segment(kRing0DataSelector, kTypeData, SegmentSize::k32), sregs);
+  sregs.gdt.base = kGdtAddress.value();
+  sregs.gdt.limit = kGdtLimit;
+  sregs.idt = {};
+  sregs.cr0 = kCr0ProtectedMode | kCr0ExtensionType | kCr0NumericError;
+  sregs.cr3 = 0;
+  sregs.cr4 = 0;
+  sregs.efer = 0;
+}
+
+void EnterLong64(bool ring3, kvm_sregs& sregs) {
+  SetSegments(
+      Segment(ring3 ? kRing3Code64Selector : kRing0Code64Selector, kTypeCode, SegmentSize::k64),
+      Segment(ring3 ? kRing3DataSelector : kRing0DataSelector, kTypeData, SegmentSize::k32), sregs);
+  sregs.tr = {};
+  sregs.tr.base = kTssAddress.value();
+  sregs.tr.limit = kTssLimit;
+  sregs.tr.selector = kTssSelector;
+  sregs.tr.type = kTypeBusyTss;
+  sregs.tr.present = 1;
+  sregs.gdt.base = kGdtAddress.value();
+  sregs.gdt.limit = kGdtLimit;
+  sregs.idt.base = kIdtAddress.value();
+  sregs.idt.limit = kIdtLimit;
+  sregs.cr0 = kCr0ProtectedMode | kCr0MonitorCoprocessor | kCr0ExtensionType | kCr0NumericError |
+              kCr0WriteProtect | kCr0Paging;
+  sregs.cr3 = kPageTablesAddress.value();
+  sregs.cr4 = kCr4PhysicalAddressExtension | kCr4FxsaveAndSse;
+  sregs.efer = kEferLongModeEnable | kEferLongModeActive;
+}
+
+}  // namespace
+
+kvm_regs StartState::Registers() const {
+  kvm_regs registers = {};
+  registers.rip = entry_.value();
+  registers.rflags = kRflagsReserved;
+  registers.rsp = kRing0StackTop.value();
+  if (mode_ == StartMode::kLong64Ring3) registers.rflags |= kRflagsIopl3;
+  if (mode_ == StartMode::kProtected32) registers.rbx = kBootInfoAddress.value();
+  if (IsLongMode(mode_)) registers.rdi = kBootInfoAddress.value();
+  return registers;
+}
+
+kvm_sregs StartState::SpecialRegisters(const kvm_sregs& reset) const {
+  kvm_sregs sregs = reset;
+  switch (mode_) {
+    case StartMode::kReal16:
+      EnterReal16(sregs);
+      break;
+    case StartMode::kProtected32:
+      EnterProtected32(sregs);
+      break;
+    case StartMode::kLong64Ring0:
+      EnterLong64(/*ring3=*/false, sregs);
+      break;
+    case StartMode::kLong64Ring3:
+      EnterLong64(/*ring3=*/true, sregs);
+      break;
+  }
+  return sregs;
+}
+
+StartState MakeStartState(const GuestImage& image) { return {image.start, image.entry}; }
+
+}  // namespace vmwire
