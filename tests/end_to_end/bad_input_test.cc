@@ -1,0 +1,185 @@
+// Whatever a user gives that cannot be: one clear line on stderr, nothing on stdout, exit status 2.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/end_to_end/command.h"
+
+namespace vmwire {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct BadInput {
+  std::string name;
+  std::vector<std::string>
+      arguments;  // "HELLO" stands for the hello guest, "SCRATCH/..." for a file of the test.
+  std::string message;
+};
+
+std::string Content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Random bytes that are no boot sector.
+std::string Noise() {
+  std::mt19937 random(1);
+  std::string noise(4096, '\0');
+  std::generate(noise.begin(), noise.end(), [&] { return static_cast<char>(random() & 0xff); });
+  noise[510] = 0;
+  return noise;
+}
+
+class BadInputTest : public testing::TestWithParam<BadInput> {
+ protected:
+  void SetUp() override {
+    const std::string hello = Content(GuestPath("hello"));
+    scratch_.File("empty", "");
+    scratch_.File("noise", Noise());
+    scratch_.File("truncated", hello.substr(0, 100));
+    scratch_.File("half", hello.substr(0, 4100));  // Into the first segment.
+    std::string other = hello;
+    other[18] = static_cast<char>(183);  // e_machine: EM_AARCH64
+    scratch_.File("aarch64", other);
+    std::string elf32 = hello;
+    elf32[4] = 1;  // EI_CLASS: ELFCLASS32
+    scratch_.File("elf32", elf32);
+    std::string large = std::string(512, '\0');
+    large[510] = '\x55';
+    large[511] = static_cast<char>(0xaa);
+    scratch_.File("large", large + std::string(900 * 1024, '\0'));
+  }
+
+  std::vector<std::string> Expand(const std::vector<std::string>& words) const {
+    std::vector<std::string> expanded;
+    for (const std::string& word : words) {
+      if (word == "HELLO") {
+        expanded.push_back(GuestPath("hello"));
+      } else if (word.rfind("SCRATCH", 0) == 0) {
+        expanded.push_back(scratch_.path() + word.substr(7));
+      } else {
+        expanded.push_back(word);
+      }
+    }
+    return expanded;
+  }
+
+  ScratchFolder scratch_;
+};
+
+TEST_P(BadInputTest, IsRefusedWithStatus2AndALineThatHelps) {
+  const ProcessResult result = Vmwire(Expand(GetParam().arguments));
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr(GetParam().message));
+}
+
+const BadInput kImages[] = {
+    {"Missing", {"run", "SCRATCH/none"}, "No such file"},
+    {"Empty", {"run", "SCRATCH/empty"}, "empty"},
+    {"Directory", {"run", "SCRATCH"}, "directory"},
+    {"Device", {"run", "/dev/zero"}, "not a regular file"},
+    {"Truncated", {"run", "SCRATCH/truncated"}, "offset"},
+    {"HalfAnElf", {"run", "SCRATCH/half"}, "offset"},
+    {"Noise", {"run", "SCRATCH/noise"}, "--format flat"},
+    {"OtherMachine", {"run", "SCRATCH/aarch64"}, "machine"},
+    {"Elf32", {"run", "SCRATCH/elf32"}, "32"},
+    {"DynamicExecutable", {"run", "/bin/true"}, "-static"},
+    {"TooLargeForRealMode", {"run", "SCRATCH/large"}, "0x"},
+    {"LargerThanGuestMemory", {"run", "HELLO", "--memory", "1M"}, "--memory size="},
+    {"InspectedNoise", {"inspect", "SCRATCH/noise"}, "refused"},
+};
+
+const BadInput kMemory[] = {
+    {"Zero", {"run", "HELLO", "--memory", "size=0"}, "size"},
+    {"Negative", {"run", "HELLO", "--memory", "size=-4M"}, "negative"},
+    {"Unaligned", {"run", "HELLO", "--memory", "size=4194305"}, "page"},
+    {"Fraction", {"run", "HELLO", "--memory", "size=1.5M"}, "1.5M"},
+    {"NoNumber", {"run", "HELLO", "--memory", "size=lots"}, "lots"},
+    {"Beyond64Bits", {"run", "HELLO", "--memory", "size=99999999999999999999"}, "64 bits"},
+    {"UnknownKey", {"run", "HELLO", "--memory", "sise=4M"}, "did you mean 'size'"},
+    {"UnknownBacking", {"run", "HELLO", "--memory", "backing=memfx"}, "did you mean 'memfd'"},
+    {"UnknownHugePages", {"run", "HELLO", "--memory", "hugepages=tph"}, "did you mean 'thp'"},
+};
+
+const BadInput kOptions[] = {
+    {"NoCommand", {}, "--help"},
+    {"UnknownCommand", {"rnu", "HELLO"}, "did you mean 'run'"},
+    {"UnknownOption", {"run", "HELLO", "--memroy", "4M"}, "did you mean '--memory'"},
+    {"NoImage", {"run"}, "IMAGE"},
+    {"UnknownPolicy", {"run", "HELLO", "--wire", "dmaa"}, "did you mean 'dma'"},
+    {"UnknownLevel", {"run", "HELLO", "--pin-level", "pined"}, "did you mean 'pinned'"},
+    {"UnknownFormat", {"run", "HELLO", "--format", "elff"}, "did you mean 'elf'"},
+    {"UnknownStart", {"run", "HELLO", "--start", "real61"}, "did you mean 'real16'"},
+    {"WindowWithoutPolicy", {"run", "HELLO", "--dma-window", "0x200000+4K"}, "--wire dma"},
+    {"WindowUnaligned",
+     {"run", "HELLO", "--wire", "dma", "--dma-window", "0x200001+4K"},
+     "page-aligned"},
+    {"WindowWithoutLength", {"run", "HELLO", "--wire", "dma", "--dma-window", "0x200000"}, "+"},
+    {"WireLimitNoSize", {"run", "HELLO", "--wire-limit", "much"}, "--wire-limit"},
+};
+
+std::string NameOf(const testing::TestParamInfo<BadInput>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Image, BadInputTest, testing::ValuesIn(kImages), NameOf);
+INSTANTIATE_TEST_SUITE_P(Memory, BadInputTest, testing::ValuesIn(kMemory), NameOf);
+INSTANTIATE_TEST_SUITE_P(Option, BadInputTest, testing::ValuesIn(kOptions), NameOf);
+
+// What can only be refused once KVM says what its CPU can address, or the host what it has.
+class LimitTest : public LaunchTest {};
+
+TEST_F(LimitTest, MoreMemoryThanAGuestCanHaveIsRefused) {
+  const ProcessResult result = Vmwire({"run", GuestPath("hello"), "--memory", "1000T"});
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err, HasSubstr("1099511627776000"));
+}
+
+TEST_F(LimitTest, MoreMemoryThanTheHostHasIsRefused) {
+  const ProcessResult result =
+      Vmwire({"run", GuestPath("hello"), "--memory", "127G", "--wire", "none"});
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err, HasSubstr("--memory size"));
+}
+
+TEST_F(LimitTest, AWindowOutsideOfMemoryIsRefused) {
+  const ProcessResult result =
+      Vmwire({"run", GuestPath("hello"), "--wire", "dma", "--dma-window", "0x400000+4K"});
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err, HasSubstr("[0x400000, 0x401000)"));
+}
+
+TEST_F(LimitTest, AWireLimitTooSmallSaysWhatIsNeededUsedAndAllowed) {
+  const ProcessResult result =
+      Vmwire({"run", GuestPath("hello"), "--memory", "8M", "--wire-limit", "1M"});
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, AllOf(HasSubstr("needs 8388608"), HasSubstr("0 are in use"),
+                                HasSubstr("allows 1048576"), HasSubstr("--wire-limit")));
+}
+
+TEST_F(LimitTest, RlimitMemlockTooSmallSaysWhatIsNeededUsedAndAllowed) {
+  const ProcessResult result = Vmwire({"run", GuestPath("hello"), "--memory", "16M"},
+                                      [] { return LimitLockedMemory(8 << 20); });
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("needs 16777216"), HasSubstr("RLIMIT_MEMLOCK allows 8388608"),
+                    HasSubstr("ulimit -l"), HasSubstr("--wire none")));
+}
+
+TEST_F(LimitTest, TheDefaultMemoryFitsTheUsualRlimitMemlock) {
+  const ProcessResult result =
+      Vmwire({"run", GuestPath("hello")}, [] { return LimitLockedMemory(8 << 20); });
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+}
+
+}  // namespace
+}  // namespace vmwire

@@ -1,0 +1,63 @@
+#include "tests/end_to_end/command.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+namespace vmwire {
+
+std::string CommandPath() { return VMWIRE_BUILD_FOLDER "/vmwire"; }
+
+std::string GuestPath(const std::string& name) { return VMWIRE_BUILD_FOLDER "/guests/" + name; }
+
+ProcessResult Vmwire(const std::vector<std::string>& arguments,
+                     const std::function<bool()>& in_child) {
+  std::vector<std::string> command = {CommandPath()};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return Process::Run(command, in_child);
+}
+
+std::optional<std::string> NoUsableKvm() {
+  const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (kvm < 0) return std::strerror(errno);
+  close(kvm);
+  return std::nullopt;
+}
+
+bool LimitLockedMemory(uint64_t bytes) {
+  const rlimit limit = {bytes, bytes};
+  if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return false;
+  // Root gets at exec what is in the bounding set; who is not root has nothing to drop.
+  return prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK) == 0 || geteuid() != 0;
+}
+
+ScratchFolder::ScratchFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "vmwire-test-XXXXXX").string();
+  if (mkdtemp(name.data()) == nullptr) {
+    ADD_FAILURE() << "no scratch folder " << name;
+    return;
+  }
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;  // What is left in a folder for temporary files harms no test.
+  if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+}
+
+std::string ScratchFolder::File(const std::string& name,
+                                const std::optional<std::string>& content) const {
+  const std::string path = path_ + "/" + name;
+  if (content.has_value()) std::ofstream(path, std::ios::binary) << *content;
+  return path;
+}
+
+}  // namespace vmwire

@@ -1,0 +1,185 @@
+// The guests of this project, launched by the command on the real KVM.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "tests/end_to_end/command.h"
+
+namespace vmwire {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+TEST_F(LaunchTest, HelloPrintsItsGreetingOnStdoutAndNothingElseAnywhere) {
+  const ProcessResult result = Vmwire({"run", GuestPath("hello")});
+  EXPECT_EQ(result.exit_status, 0);
+  EXPECT_EQ(result.out, "Hello from a vmwire guest: 64-bit code in ring 3, 4096 KiB of memory\n");
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST_F(LaunchTest, Hello16PrintsItsGreetingFromRealMode) {
+  const ProcessResult result = Vmwire({"run", GuestPath("hello16")});
+  EXPECT_EQ(result.exit_status, 0);
+  EXPECT_EQ(result.out, "Hello from a vmwire guest: 16-bit real mode\n");
+}
+
+TEST_F(LaunchTest, TouchWritesAndChecksAllOfItsMemory) {
+  const ProcessResult result = Vmwire({"run", GuestPath("touch"), "--memory", "64M"});
+  EXPECT_EQ(result.exit_status, 0);
+  // 64 MiB but the first and the pages of the image.
+  EXPECT_THAT(result.out, StartsWith("touch: wrote and checked 66"));
+  EXPECT_THAT(result.out, HasSubstr("checksum 0x"));
+  EXPECT_THAT(result.out, HasSubstr("bytes per second"));
+}
+
+TEST_F(LaunchTest, TouchFindsTheSameWhateverIsWired) {
+  const std::string all = Vmwire({"run", GuestPath("touch"), "--memory", "16M"}).out;
+  const std::string none =
+      Vmwire({"run", GuestPath("touch"), "--memory", "16M", "--wire", "none"}).out;
+  EXPECT_THAT(all, HasSubstr("checksum"));
+  EXPECT_EQ(all.substr(0, all.find('\n')), none.substr(0, none.find('\n')));
+}
+
+TEST_F(LaunchTest, MemoryAboveTheHoleIsThereToo) {
+  // Policy none: a machine with little memory can run this as well.
+  const ProcessResult result =
+      Vmwire({"run", GuestPath("hello"), "--memory", "5G", "--wire", "none"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("5242880 KiB"));
+}
+
+TEST_F(LaunchTest, TheGuestsCodeIsTheExitStatusAbove16) {
+  EXPECT_EQ(Vmwire({"run", GuestPath("exit_code")}).exit_status, 16 + 7);
+}
+
+TEST_F(LaunchTest, AGuestThatFaultsIsReportedWithVectorAndPlace) {
+  const ProcessResult result = Vmwire({"run", GuestPath("fault_page")});
+  EXPECT_EQ(result.exit_status, 4);
+  EXPECT_THAT(result.err, HasSubstr("#PF (vector 14"));
+  EXPECT_THAT(result.err, HasSubstr("RIP 0x"));
+}
+
+TEST_F(LaunchTest, AnUndefinedInstructionIsReported) {
+  const ProcessResult result = Vmwire({"run", GuestPath("fault_opcode")});
+  EXPECT_EQ(result.exit_status, 4);
+  EXPECT_THAT(result.err, HasSubstr("#UD (vector 6)"));
+}
+
+TEST_F(LaunchTest, AHaltedGuestEndedWell) {
+  const ScratchFolder scratch;
+  const std::string image = scratch.File("halt", "\xfa\xf4");  // cli; hlt
+  EXPECT_EQ(Vmwire({"run", image, "--format", "flat", "--start", "real16"}).exit_status, 0);
+}
+
+TEST_F(LaunchTest, FlatProtectedModeCodeRuns) {
+  const ScratchFolder scratch;
+  // mov dx, 0x500; mov al, 9; out dx, al
+  const std::string image =
+      scratch.File("flat32", std::string("\x66\xba\x00\x05\xb0\x09\xee\xf4", 8));
+  EXPECT_EQ(Vmwire({"run", image, "--format", "flat", "--start", "protected32"}).exit_status,
+            16 + 9);
+}
+
+TEST_F(LaunchTest, FlatLongModeCodeRunsInBothRings) {
+  const ScratchFolder scratch;
+  const std::string image =
+      scratch.File("flat64", std::string("\x66\xba\x00\x05\xb0\x09\xee\xeb\xfe", 9));
+  for (const std::string start : {"long64-ring0", "long64-ring3"}) {
+    EXPECT_EQ(Vmwire({"run", image, "--format", "flat", "--start", start}).exit_status, 16 + 9)
+        << start;
+  }
+}
+
+// What is wired, how, and behind what.
+using Wiring = std::tuple<std::string, std::string, std::string, std::string>;
+class WiringLaunchTest : public LaunchTest, public testing::WithParamInterface<Wiring> {};
+
+TEST_P(WiringLaunchTest, HelloRunsAndTheStatisticsSayWhatWasWired) {
+  const auto& [policy, level, backing, pages] = GetParam();
+  std::vector<std::string> arguments = {
+      "run",         GuestPath("hello"),
+      "--memory",    "size=8M,backing=" + backing + ",hugepages=" + pages,
+      "--wire",      policy,
+      "--pin-level", level,
+      "--json"};
+  if (policy == "dma")
+    arguments.insert(arguments.end(), {"--dma-window", "0x200000+2M", "--dma-window", "6M+64K"});
+  const ProcessResult result = Vmwire(arguments);
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  const nlohmann::json json = nlohmann::json::parse(result.err);
+  const uint64_t wired = policy == "all" ? 8 << 20 : policy == "dma" ? (2 << 20) + (64 << 10) : 0;
+  EXPECT_EQ(json["wired_bytes"], wired);
+  EXPECT_EQ(json["pin_level"], level);
+  EXPECT_EQ(json["host"]["locked_bytes"].get<uint64_t>() != 0,
+            level == "resident" && policy != "none");
+  EXPECT_GE(json["host"]["resident_bytes"].get<uint64_t>(), wired);
+  EXPECT_GT(json["exits"]["KVM_EXIT_IO"], 0);
+  EXPECT_LE(json["time_ns"]["wire"], json["time_ns"]["slot"]);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WiringLaunchTest,
+                         testing::Combine(testing::Values("all", "dma", "none"),
+                                          testing::Values("resident", "pinned"),
+                                          testing::Values("anonymous", "memfd"),
+                                          testing::Values("thp", "none")),
+                         [](const testing::TestParamInfo<Wiring>& info) {
+                           return std::get<0>(info.param) + "_" + std::get<1>(info.param) + "_" +
+                                  std::get<2>(info.param) + "_huge_" + std::get<3>(info.param);
+                         });
+
+TEST_F(LaunchTest, StatsIsATableOnStderr) {
+  const ProcessResult result = Vmwire({"run", GuestPath("hello"), "--stats"});
+  EXPECT_EQ(result.exit_status, 0);
+  EXPECT_THAT(result.out, Not(HasSubstr("until")));
+  for (const std::string row :
+       {"until open", "until map", "until wire", "until slot", "until first exit", "until exit",
+        "wired, resident", "page faults", "in huge pages", "beyond the guest", "KVM_EXIT_IO"}) {
+    EXPECT_THAT(result.err, HasSubstr(row));
+  }
+}
+
+TEST_F(LaunchTest, ASignalEndsARunThatWouldNotEndAndIsWhatTheProcessDiesOf) {
+  const ScratchFolder scratch;
+  const std::string image = scratch.File("endless", kEndlessGuest);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    Process process({CommandPath(), "run", image, "--format", "flat", "--start", "real16"});
+    process.Signal(0);
+    usleep(100'000);  // Whatever it has reached by then, it must end.
+    process.Signal(signal);
+    EXPECT_EQ(process.Finish().signal, signal);
+  }
+}
+
+TEST_F(LaunchTest, ASignalWhileMemoryIsWiredEndsTheWiring) {
+  const ScratchFolder scratch;
+  const std::string image = scratch.File("endless", kEndlessGuest);
+  Process process({CommandPath(), "run", image, "--format", "flat", "--start", "real16", "--memory",
+                   "size=1G,hugepages=none"});
+  usleep(50'000);
+  process.Signal(SIGINT);
+  EXPECT_EQ(process.Finish().signal, SIGINT);
+}
+
+TEST_F(LaunchTest, AGuestWhoseOutputNobodyReadsIsEnded) {
+  const ProcessResult result = Process::Run(
+      {"/bin/sh", "-c", CommandPath() + " run " + GuestPath("touch") + " --memory 8M | true"});
+  EXPECT_EQ(result.exit_status, 0);
+}
+
+TEST_F(LaunchTest, OutputThatCannotBeWrittenIsAnError) {
+  const ProcessResult result =
+      Process::Run({"/bin/sh", "-c", CommandPath() + " run " + GuestPath("hello") + " >/dev/full"});
+  EXPECT_THAT(result.err, HasSubstr("cannot write the guest's output"));
+  EXPECT_NE(result.exit_status, 0);
+}
+
+}  // namespace
+}  // namespace vmwire

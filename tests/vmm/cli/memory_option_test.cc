@@ -1,0 +1,105 @@
+#include "vmm/cli/memory_option.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace vmwire {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+TEST(ParseMemoryOption, AllKeysInAnyOrder) {
+  const absl::StatusOr<MemoryOption> option =
+      ParseMemoryOption("hugepages=none,backing=memfd,size=128M");
+
+  ASSERT_TRUE(option.ok()) << option.status();
+  EXPECT_EQ(option->size, 128 * kMiB);
+  EXPECT_EQ(option->backing, MemoryBacking::kMemfd);
+  EXPECT_EQ(option->huge_pages, HugePages::kNone);
+}
+
+TEST(ParseMemoryOption, FirstValueAloneIsTheSize) {
+  const absl::StatusOr<MemoryOption> option = ParseMemoryOption("64M,backing=memfd");
+
+  ASSERT_TRUE(option.ok()) << option.status();
+  EXPECT_EQ(option->size, 64 * kMiB);
+  EXPECT_EQ(option->backing, MemoryBacking::kMemfd);
+}
+
+TEST(ParseMemoryOption, AbsentKeysKeepTheirDefaults) {
+  const absl::StatusOr<MemoryOption> option = ParseMemoryOption("backing=anonymous");
+
+  ASSERT_TRUE(option.ok()) << option.status();
+  EXPECT_EQ(option->size, kDefaultMemorySize);
+  EXPECT_EQ(option->huge_pages, HugePages::kTransparent);
+}
+
+TEST(ParseMemoryOption, SizeOfWholePagesNeedsNoUnit) {
+  ASSERT_TRUE(ParseMemoryOption("size=0x3000").ok());
+  EXPECT_EQ(ParseMemoryOption("size=0x3000")->size, 0x3000u);
+}
+
+struct Refused {
+  const char* text;
+  const char* reason;
+};
+
+class ParseMemoryOptionRefuses : public testing::TestWithParam<Refused> {};
+
+TEST_P(ParseMemoryOptionRefuses, WithTheReason) {
+  const absl::StatusOr<MemoryOption> option = ParseMemoryOption(GetParam().text);
+
+  EXPECT_EQ(option.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(option.status().ToString().find(GetParam().reason), std::string::npos)
+      << option.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    BadOptions, ParseMemoryOptionRefuses,
+    testing::Values(
+        Refused{"", "empty"}, Refused{"sise=1M", "did you mean 'size'?"},
+        Refused{"size=1M,backing=memdf", "did you mean 'memfd'?"},
+        Refused{"size=1M,backing=file", "known: anonymous, memfd"},
+        Refused{"size=1M,hugepages=tph", "did you mean 'thp'?"},
+        Refused{"size=1M,size=2M", "'size' is given twice"},
+        Refused{"1M,size=2M", "'size' is given twice"},
+        Refused{"backing=memfd,1M", "'1M' is not KEY=VALUE"}, Refused{"1M,", "not KEY=VALUE"},
+        Refused{",1M", "empty"}, Refused{"=1M", "unknown key ''"}, Refused{"size=", "empty"},
+        Refused{"backing=", "unknown backing ''"}, Refused{"size=0", "size is 0"},
+        Refused{"size=0M", "size is 0"}, Refused{"-5M", "negative"}, Refused{"1.5M", "fraction"},
+        Refused{"lots", "number"}, Refused{"size=4097", "not a multiple of the page size"},
+        Refused{"size=1", "the nearest is 4096"}, Refused{"size=16777216T", "beyond 64 bits"},
+        Refused{"size=99999999999999999999", "beyond 64 bits"}));
+
+TEST(ParseDmaWindow, StartAndSizeTakeUnits) {
+  const absl::StatusOr<GuestRange> window = ParseDmaWindow("0x100000+64K");
+
+  ASSERT_TRUE(window.ok()) << window.status();
+  EXPECT_EQ(window->start(), GuestAddress(0x100000));
+  EXPECT_EQ(window->size(), 0x10000u);
+}
+
+class ParseDmaWindowRefuses : public testing::TestWithParam<Refused> {};
+
+TEST_P(ParseDmaWindowRefuses, WithTheReason) {
+  const absl::StatusOr<GuestRange> window = ParseDmaWindow(GetParam().text);
+
+  EXPECT_EQ(window.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(window.status().ToString().find(GetParam().reason), std::string::npos)
+      << window.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    BadWindows, ParseDmaWindowRefuses,
+    testing::Values(Refused{"", "GPA+LEN"}, Refused{"0x1000", "GPA+LEN"}, Refused{"+4K", "empty"},
+                    Refused{"1M+", "empty"}, Refused{"1M+0", "is empty"},
+                    Refused{"1M+100", "not page-aligned"}, Refused{"0x1001+4K", "not page-aligned"},
+                    Refused{"1M+-4K", "negative"}, Refused{"1M+4K+4K", "unit"}));
+
+TEST(ParseDmaWindow, EndBeyond64BitsIsOutOfRange) {
+  EXPECT_EQ(ParseDmaWindow("0xfffffffffffff000+8K").status().code(), absl::StatusCode::kOutOfRange);
+}
+
+}  // namespace
+}  // namespace vmwire

@@ -1,0 +1,286 @@
+// The machine on both fakes: the order of its steps, what it does when any one host call fails, and
+// what it leaves.
+#include "vmm/machine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/fakes/fake_host_memory.h"
+#include "tests/fakes/fake_kvm.h"
+#include "tests/fakes/journal.h"
+#include "tests/support/status_matchers.h"
+
+namespace vmwire {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint64_t kMemory = 4 << 20;
+
+GuestImage BootSector() {
+  std::vector<std::byte> bytes(512);
+  bytes[510] = std::byte{0x55};
+  bytes[511] = std::byte{0xaa};
+  return ParseGuestImage("boot sector", std::move(bytes), {}).value();
+}
+
+HostLimits LimitsOfTest() {
+  HostLimits limits;
+  limits.may_exceed_memlock = true;
+  limits.memory_total = limits.memory_available = uint64_t{1} << 40;
+  return limits;
+}
+
+MachineConfig Configure(WirePolicyKind wire, PinLevel level, MemoryBacking backing) {
+  MachineConfig config{
+      .memory_bytes = kMemory, .backing = backing, .wire = wire, .pin_level = level};
+  if (wire == WirePolicyKind::kDma)
+    config.dma_windows = {GuestRange::Create(GuestAddress(0x200000), 0x10000).value()};
+  return config;
+}
+
+// A host of fakes. After every call of either it checks that no live slot covers memory that the
+// policy wants wired and that is not.
+class FakeHost {
+ public:
+  // The guest prints "hi" and ends with a write of `value` to `port`.
+  explicit FakeHost(const MachineConfig& config, uint16_t port = kExitPort, uint8_t value = 0)
+      : config_(config), memory_(journal_), kvm_(journal_) {
+    kvm_.PushOut(kSerialPort, {'h', 'i', '\n'});
+    kvm_.PushOut(port, {value});
+    journal_.AddObserver([this] { CheckSlotsAreWired(); });
+  }
+
+  Journal& journal() { return journal_; }
+  FakeHostMemory& memory() { return memory_; }
+  FakeKvm& kvm() { return kvm_; }
+  const std::string& printed() const { return printed_; }
+
+  absl::StatusOr<std::unique_ptr<Machine>> Create(Timeline& timeline,
+                                                  HostLimits limits = LimitsOfTest(),
+                                                  WireProgress progress = {}) {
+    MachineHooks hooks{.serial =
+                           [this](std::span<const std::byte> bytes) {
+                             for (const std::byte byte : bytes) printed_ += static_cast<char>(byte);
+                           },
+                       .progress = std::move(progress)};
+    return Machine::Create(config_, BootSector(), {memory_, kvm_, std::move(limits)},
+                           std::move(hooks), timeline);
+  }
+
+  // True if nothing of a machine is left on the host.
+  bool IsAsBefore() const {
+    return memory_.mappings() == 0 && memory_.files() == 0 && memory_.locked_bytes() == 0 &&
+           memory_.buffer_bytes() == 0 && kvm_.open_descriptors() == 0 && kvm_.mapped_runs() == 0;
+  }
+
+ private:
+  void CheckSlotsAreWired() const {
+    if (config_.wire != WirePolicyKind::kAll) return;
+    for (const kvm_userspace_memory_region& slot : kvm_.slots()) {
+      const HostRange host =
+          HostRange::Create(HostAddress(slot.userspace_addr), slot.memory_size).value();
+      const bool wired = config_.pin_level == PinLevel::kResident ? memory_.IsLocked(host)
+                                                                  : memory_.IsInBuffers(host);
+      EXPECT_TRUE(wired) << "the slot at 0x" << std::hex << slot.guest_phys_addr
+                         << " covers unwired memory";
+    }
+  }
+
+  const MachineConfig config_;
+  Journal journal_;
+  FakeHostMemory memory_;
+  FakeKvm kvm_;
+  std::string printed_;
+};
+
+size_t IndexOf(const std::vector<std::string>& entries, const std::string& part) {
+  const auto found = std::find_if(entries.begin(), entries.end(), [&](const std::string& entry) {
+    return entry.find(part) != std::string::npos;
+  });
+  return static_cast<size_t>(found - entries.begin());
+}
+
+TEST(MachineTest, MemoryIsMappedThenWiredThenASlotThenTheCpuRuns) {
+  FakeHost host(Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kAnonymous));
+  Timeline timeline;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Machine> machine, host.Create(timeline));
+  StopRequest stop;
+
+  const RunOutcome outcome = machine->Run(stop);
+
+  EXPECT_EQ(outcome.kind, RunOutcome::Kind::kExited);
+  EXPECT_EQ(host.printed(), "hi\n");
+  const std::vector<std::string> entries = host.journal().entries();
+  const size_t map = IndexOf(entries, "map 0x");
+  const size_t populate = IndexOf(entries, "populate");
+  const size_t slot = IndexOf(entries, "slot");
+  EXPECT_LT(map, populate);
+  EXPECT_LT(populate, slot);
+  EXPECT_LT(slot, entries.size());
+}
+
+TEST(MachineTest, TeardownIsTheReverse) {
+  FakeHost host(Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kAnonymous));
+  Timeline timeline;
+  absl::StatusOr<std::unique_ptr<Machine>> machine = host.Create(timeline);
+  ASSERT_THAT(machine, IsOk());
+  host.journal().Clear();
+
+  machine->reset();
+
+  const std::vector<std::string> entries = host.journal().entries();
+  EXPECT_LT(IndexOf(entries, "slot"), IndexOf(entries, "unlock"));
+  EXPECT_LT(IndexOf(entries, "unlock"), IndexOf(entries, "unmap 0x"));
+  EXPECT_TRUE(host.IsAsBefore());
+}
+
+TEST(MachineTest, TheStepsAreTimedInTheirOrder) {
+  FakeHost host(Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kAnonymous));
+  Timeline timeline;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Machine> machine, host.Create(timeline));
+  StopRequest stop;
+
+  machine->Run(stop);
+
+  for (size_t i = 1; i < kStepCount; ++i) {
+    ASSERT_TRUE(timeline.Elapsed(static_cast<Step>(i)).has_value()) << kStepNames[i];
+    EXPECT_LE(*timeline.Elapsed(static_cast<Step>(i - 1)), *timeline.Elapsed(static_cast<Step>(i)))
+        << kStepNames[i];
+  }
+}
+
+TEST(MachineTest, PolicyDmaWiresTheWindowsOnly) {
+  FakeHost host(Configure(WirePolicyKind::kDma, PinLevel::kResident, MemoryBacking::kAnonymous));
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Machine> machine, host.Create(timeline));
+
+  EXPECT_EQ(machine->wired_bytes(), 0x10000u);
+  EXPECT_EQ(host.memory().locked_bytes(), 0x10000u);
+}
+
+TEST(MachineTest, MemoryAboveTheHoleIsASlotOfItsOwn) {
+  MachineConfig config =
+      Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous);
+  config.memory_bytes = uint64_t{5} << 30;
+  FakeHost host(config);
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Machine> machine, host.Create(timeline));
+
+  const std::vector<kvm_userspace_memory_region> slots = host.kvm().slots();
+  ASSERT_EQ(slots.size(), 2u);
+  EXPECT_EQ(slots[1].guest_phys_addr, uint64_t{4} << 30);
+  EXPECT_EQ(slots[1].memory_size, uint64_t{2} << 30);
+  EXPECT_EQ(slots[1].userspace_addr, slots[0].userspace_addr + slots[0].memory_size);
+}
+
+TEST(MachineTest, MoreThanTheBudgetIsRefusedBeforeTheFirstFault) {
+  MachineConfig config =
+      Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kAnonymous);
+  config.wire_limit = kMemory - kPageSize;
+  FakeHost host(config);
+  Timeline timeline;
+
+  const auto machine = host.Create(timeline);
+
+  EXPECT_THAT(machine, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("--wire-limit")));
+  EXPECT_TRUE(host.journal().EntriesWith("populate").empty());
+  EXPECT_TRUE(host.IsAsBefore());
+}
+
+TEST(MachineTest, MoreThanTheHostHasIsRefused) {
+  FakeHost host(Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous));
+  Timeline timeline;
+  HostLimits limits = LimitsOfTest();
+  limits.memory_total = kMemory - 1;
+
+  EXPECT_THAT(host.Create(timeline, limits), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_TRUE(host.IsAsBefore());
+}
+
+TEST(MachineTest, AWindowOutsideOfMemoryIsRefused) {
+  MachineConfig config =
+      Configure(WirePolicyKind::kDma, PinLevel::kResident, MemoryBacking::kAnonymous);
+  config.dma_windows.push_back(GuestRange::Create(GuestAddress(kMemory), kPageSize).value());
+  FakeHost host(config);
+  Timeline timeline;
+
+  EXPECT_THAT(host.Create(timeline),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("[0x400000, 0x401000)")));
+  EXPECT_TRUE(host.IsAsBefore());
+}
+
+TEST(MachineTest, ProgressThatSaysStopCancelsAndLeavesNothing) {
+  FakeHost host(Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kMemfd));
+  Timeline timeline;
+
+  const auto machine =
+      host.Create(timeline, LimitsOfTest(), [](uint64_t, uint64_t) { return false; });
+
+  EXPECT_THAT(machine, StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_TRUE(host.IsAsBefore());
+}
+
+TEST(MachineTest, AGuestExceptionIsReportedByName) {
+  FakeHost host(Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous),
+                kExceptionPort, 13);
+  Timeline timeline;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Machine> machine, host.Create(timeline));
+  StopRequest stop;
+
+  const RunOutcome outcome = machine->Run(stop);
+
+  EXPECT_EQ(outcome.kind, RunOutcome::Kind::kGuestException);
+  EXPECT_THAT(outcome.report, HasSubstr("#GP (vector 13"));
+}
+
+// Policy, level, backing.
+using Setup = std::tuple<WirePolicyKind, PinLevel, MemoryBacking>;
+class MachineFailureTest : public testing::TestWithParam<Setup> {};
+
+TEST_P(MachineFailureTest, WhicheverHostCallFailsNothingIsLeft) {
+  const auto& [wire, level, backing] = GetParam();
+  for (const int error : {ENOMEM, EPERM, EINVAL}) {
+    bool succeeded = false;
+    for (uint64_t n = 1; !succeeded && n < 1000; ++n) {
+      FakeHost host(Configure(wire, level, backing));
+      Timeline timeline;
+      host.journal().FailNth(n, error);
+      {
+        const absl::StatusOr<std::unique_ptr<Machine>> machine = host.Create(timeline);
+        StopRequest stop;
+        const bool ran = machine.ok() && (*machine)->Run(stop).kind == RunOutcome::Kind::kExited;
+        succeeded = !host.journal().failed();
+        // Some calls may fail without harm: the clock's rate, advice against huge pages.
+        if (succeeded) {
+          EXPECT_TRUE(ran) << machine.status();
+        }
+      }
+      EXPECT_TRUE(host.IsAsBefore()) << "after call " << n << " failed with errno " << error;
+    }
+    EXPECT_TRUE(succeeded);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, MachineFailureTest,
+    testing::Combine(testing::Values(WirePolicyKind::kAll, WirePolicyKind::kDma,
+                                     WirePolicyKind::kNone),
+                     testing::Values(PinLevel::kResident, PinLevel::kPinned),
+                     testing::Values(MemoryBacking::kAnonymous, MemoryBacking::kMemfd)),
+    [](const testing::TestParamInfo<Setup>& info) {
+      return std::string(ToString(std::get<0>(info.param))) + "_" +
+             ToString(std::get<1>(info.param)) + "_" + ToString(std::get<2>(info.param));
+    });
+
+}  // namespace
+}  // namespace vmwire

@@ -1,0 +1,334 @@
+#include "vmm/cli/doctor.h"
+
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "vmm/cli/byte_size.h"
+#include "vmm/cli/terminal.h"
+#include "vmm/kvm_abi.h"
+
+namespace vmwire {
+namespace {
+
+using enum DoctorVerdict;
+
+constexpr int kHostLacks = 3;
+// The least memory of a machine: below this nothing can be wired.
+constexpr uint64_t kLeastRoom = uint64_t{1} << 20;
+// Below this only tiny guests can be.
+constexpr uint64_t kFairRoom = uint64_t{64} << 20;
+// What the kernel gives by default (DEFAULT_MAX_MAP_COUNT).
+constexpr uint64_t kUsualMapCount = 65530;
+
+std::string ErrorText(int error) { return std::generic_category().message(error); }
+
+void ProbeKvm(const std::string& device, HostProbe& probe) {
+  const int kvm = open(device.c_str(), O_RDWR | O_CLOEXEC);
+  if (kvm < 0) {
+    probe.kvm_open_errno = errno;
+    return;
+  }
+  probe.kvm_api_version = ioctl(kvm, KVM_GET_API_VERSION, 0);
+  const auto capability = [kvm](int number) {
+    return std::max(ioctl(kvm, KVM_CHECK_EXTENSION, number), 0);
+  };
+  probe.user_memory = capability(KVM_CAP_USER_MEMORY);
+  probe.memory_slots = capability(KVM_CAP_NR_MEMSLOTS);
+  probe.immediate_exit = capability(KVM_CAP_IMMEDIATE_EXIT);
+  probe.readonly_memory = capability(KVM_CAP_READONLY_MEM);
+  probe.guest_memfd = capability(KVM_CAP_GUEST_MEMFD);
+  const int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+  if (vm < 0) {
+    probe.kvm_create_errno = errno;
+  } else {
+    close(vm);
+  }
+  close(kvm);
+}
+
+int ProbeMemfd() {
+  const int file = memfd_create("vmwire-doctor", MFD_CLOEXEC);
+  if (file < 0) return errno;
+  close(file);
+  return 0;
+}
+
+int ProbeIoUring() {
+  io_uring_params parameters = {};
+  const long ring = syscall(__NR_io_uring_setup, 1, &parameters);
+  if (ring < 0) return errno;
+  close(static_cast<int>(ring));
+  return 0;
+}
+
+// "kvm_pvm", with what one should know of it.
+std::string DescribeKvm(const HostProbe& probe) {
+  if (probe.kvm_modules.empty()) return "";
+  const bool is_pvm = std::find(probe.kvm_modules.begin(), probe.kvm_modules.end(), "kvm_pvm") !=
+                      probe.kvm_modules.end();
+  return absl::StrCat(", ", absl::StrJoin(probe.kvm_modules, " or "),
+                      is_pvm ? " (ring 0 is emulated and slow; 64-bit ring 3 runs natively)" : "");
+}
+
+DoctorCheck JudgeKvmOpen(const HostProbe& probe) {
+  const std::string name = "/dev/kvm";
+  const std::string detail = absl::StrCat("cannot open it: ", ErrorText(probe.kvm_open_errno));
+  switch (probe.kvm_open_errno) {
+    case 0:
+      break;
+    case ENOENT:
+    case ENXIO:
+    case ENODEV:
+      return {
+          name, kFail, detail,
+          "enable VT-x or SVM in the firmware (in a virtual machine: nested virtualisation), then "
+          "`sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`"};
+    case EACCES:
+    case EPERM:
+      return {name, kFail, detail, "`sudo usermod -aG kvm $USER`, then log in again"};
+    default:
+      return {name, kFail, detail, "see `sudo dmesg | grep -i kvm`"};
+  }
+  if (probe.kvm_api_version != KVM_API_VERSION) {
+    return {
+        name, kFail,
+        absl::StrFormat("KVM API version %d; %d is needed", probe.kvm_api_version, KVM_API_VERSION),
+        "boot Linux 2.6.22 or newer"};
+  }
+  if (probe.kvm_create_errno != 0) {
+    return {
+        name, kFail, absl::StrCat("it opens, but makes no VM: ", ErrorText(probe.kvm_create_errno)),
+        "see `sudo dmesg | grep -i kvm`; another hypervisor may hold the processor's extensions"};
+  }
+  return {name, kPass, absl::StrCat("usable", DescribeKvm(probe)), ""};
+}
+
+DoctorCheck JudgeNeeded(const std::string& name, int value, const std::string& since) {
+  if (value > 0) return {name, kPass, "there", ""};
+  return {name, kFail, "not there", absl::StrCat("boot ", since, " or newer")};
+}
+
+DoctorCheck JudgeOptional(const std::string& name, int value, const std::string& since) {
+  if (value > 0) return {name, kPass, "there", ""};
+  return {name, kWarn, "not there", absl::StrCat("boot ", since, " or newer, if a guest needs it")};
+}
+
+void JudgeCapabilities(const HostProbe& probe, std::vector<DoctorCheck>& checks) {
+  if (probe.kvm_open_errno != 0) return;  // Nothing could be asked.
+  checks.push_back(JudgeNeeded("KVM user memory", probe.user_memory, "Linux 2.6.25"));
+  DoctorCheck slots = JudgeNeeded("KVM memory slots", probe.memory_slots, "Linux 2.6.25");
+  if (probe.memory_slots > 0) slots.detail = absl::StrCat(probe.memory_slots);
+  checks.push_back(slots);
+  checks.push_back(JudgeNeeded("KVM immediate exit", probe.immediate_exit, "Linux 4.13"));
+  checks.push_back(JudgeOptional("KVM read-only memory", probe.readonly_memory, "Linux 3.7"));
+  DoctorCheck guest_memfd{"KVM guest_memfd", kPass, "there", ""};
+  if (probe.guest_memfd == 0) guest_memfd.detail = "not there (Linux 6.8); no backing uses it";
+  checks.push_back(guest_memfd);
+}
+
+DoctorCheck JudgeMemlock(const HostLimits& limits) {
+  const std::string name = "RLIMIT_MEMLOCK";
+  if (limits.may_exceed_memlock) return {name, kPass, "does not bind (CAP_IPC_LOCK)", ""};
+  if (limits.memlock_soft == kUnlimited) return {name, kPass, "unlimited", ""};
+  const uint64_t used = std::max(limits.locked_bytes, limits.pinned_bytes);
+  const uint64_t room = limits.memlock_soft > used ? limits.memlock_soft - used : 0;
+  std::string detail =
+      absl::StrCat(FormatByteSize(limits.memlock_soft), "; guests with more cannot be wired");
+  if (room >= kFairRoom) return {name, kPass, detail, ""};
+  std::string remedy =
+      "add `* - memlock unlimited` to /etc/security/limits.d/vmwire.conf and log in again";
+  if (limits.memlock_hard == kUnlimited) {
+    remedy = "`ulimit -l unlimited`";
+  } else if (limits.memlock_hard > limits.memlock_soft) {
+    remedy = absl::StrFormat("`ulimit -l %d` (the hard limit), or %s", limits.memlock_hard / 1024,
+                             remedy);
+  }
+  return {name, room < kLeastRoom ? kFail : kWarn, std::move(detail), std::move(remedy)};
+}
+
+DoctorCheck JudgeCgroup(const HostLimits& limits) {
+  const std::string name = "memory cgroup";
+  if (!limits.cgroup.has_value()) return {name, kPass, "no limit", ""};
+  const CgroupMemory& cgroup = *limits.cgroup;
+  const std::string detail = absl::StrFormat("%s of %s free in %s", FormatByteSize(cgroup.room()),
+                                             FormatByteSize(cgroup.limit), cgroup.path);
+  if (cgroup.room() >= kFairRoom) return {name, kPass, detail, ""};
+  return {
+      name, cgroup.room() < kLeastRoom ? kFail : kWarn, detail,
+      "give the unit or the container more memory: `systemctl set-property UNIT MemoryMax=SIZE`, "
+      "`docker run --memory SIZE`"};
+}
+
+DoctorCheck JudgeMemory(const HostLimits& limits) {
+  const std::string detail =
+      absl::StrFormat("%s of %s available", FormatByteSize(limits.memory_available),
+                      FormatByteSize(limits.memory_total));
+  if (limits.memory_available >= kFairRoom) return {"memory", kPass, detail, ""};
+  return {"memory", limits.memory_available < kLeastRoom ? kFail : kWarn, detail,
+          "end what uses it: `ps -eo rss,comm --sort=-rss | head`"};
+}
+
+DoctorCheck JudgeSwap(const HostLimits& limits) {
+  if (limits.swap_total == 0) return {"swap", kPass, "none", ""};
+  return {"swap", kPass,
+          absl::StrCat(FormatByteSize(limits.swap_total),
+                       "; only memory that is not wired can go there"),
+          ""};
+}
+
+DoctorCheck JudgeThp(const HostLimits& limits) {
+  const std::string name = "THP, anonymous";
+  const std::string& mode = limits.thp_enabled;
+  if (mode == "always" || mode == "madvise") return {name, kPass, mode, ""};
+  if (mode.empty()) {
+    return {
+        name, kWarn, "the kernel has no transparent huge pages",
+        "boot a kernel with CONFIG_TRANSPARENT_HUGEPAGE, or run with `--memory hugepages=none`"};
+  }
+  return {name, kWarn, absl::StrCat(mode, ": 4 KiB pages only, wiring is slower"),
+          "`echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled`"};
+}
+
+DoctorCheck JudgeShmemThp(const HostLimits& limits) {
+  const std::string name = "THP, memfd";
+  const std::string& mode = limits.thp_shmem_enabled;
+  if (mode == "always" || mode == "within_size" || mode == "advise" || mode == "force") {
+    return {name, kPass, mode, ""};
+  }
+  if (mode.empty()) {
+    return {name, kWarn, "the kernel has none for memory files",
+            "use `--memory backing=anonymous` where huge pages matter"};
+  }
+  return {name, kWarn, absl::StrCat(mode, ": 4 KiB pages only with backing=memfd"),
+          "`echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled`"};
+}
+
+DoctorCheck JudgeHugetlb(const HostLimits& limits) {
+  if (limits.hugetlb_2m_total == 0) {
+    return {"hugetlb pool", kPass, "empty; no backing uses it", ""};
+  }
+  return {"hugetlb pool", kPass,
+          absl::StrFormat("%d of %d pages of 2 MiB free; no backing uses it",
+                          limits.hugetlb_2m_free, limits.hugetlb_2m_total),
+          ""};
+}
+
+DoctorCheck JudgeMapCount(const HostLimits& limits) {
+  const std::string detail = absl::StrCat(limits.max_map_count, " mappings a process");
+  if (limits.max_map_count >= kUsualMapCount) return {"vm.max_map_count", kPass, detail, ""};
+  return {"vm.max_map_count", kWarn, detail,
+          absl::StrFormat("`sudo sysctl vm.max_map_count=%d`", kUsualMapCount)};
+}
+
+DoctorCheck JudgeMemfd(const HostProbe& probe) {
+  if (probe.memfd_errno == 0) return {"memfd", kPass, "usable", ""};
+  return {"memfd", kWarn,
+          absl::StrCat("memfd_create fails (", ErrorText(probe.memfd_errno), "): no backing=memfd"),
+          "allow memfd_create(2) in the seccomp filter of the container, or use backing=anonymous"};
+}
+
+DoctorCheck JudgeIoUring(const HostLimits& limits, const HostProbe& probe) {
+  if (probe.io_uring_errno == 0) return {"io_uring", kPass, "usable", ""};
+  const std::string detail = absl::StrCat("io_uring_setup fails (", ErrorText(probe.io_uring_errno),
+                                          "): no --pin-level pinned");
+  if (limits.io_uring_disabled.value_or(0) != 0) {
+    return {"io_uring", kWarn, detail, "`sudo sysctl kernel.io_uring_disabled=0`"};
+  }
+  return {"io_uring", kWarn, detail,
+          "allow io_uring_setup(2) in the seccomp filter of the container (Linux 5.1 or newer)"};
+}
+
+std::string VerdictLabel(DoctorVerdict verdict, bool use_color) {
+  switch (verdict) {
+    case kPass:
+      return Colored("PASS", TextColor::kGreen, use_color);
+    case kWarn:
+      return Colored("WARN", TextColor::kYellow, use_color);
+    case kFail:
+      return Colored("FAIL", TextColor::kRed, use_color);
+  }
+  return "";
+}
+
+}  // namespace
+
+HostProbe ProbeHost(const std::string& kvm_device, const std::string& module_directory) {
+  HostProbe probe;
+  ProbeKvm(kvm_device, probe);
+  for (const char* module : {"kvm_pvm", "kvm_intel", "kvm_amd"}) {
+    std::error_code ignored;  // A directory that cannot be seen tells nothing.
+    if (std::filesystem::exists(absl::StrCat(module_directory, "/", module), ignored)) {
+      probe.kvm_modules.emplace_back(module);
+    }
+  }
+  probe.memfd_errno = ProbeMemfd();
+  probe.io_uring_errno = ProbeIoUring();
+  return probe;
+}
+
+std::vector<DoctorCheck> JudgeHost(const HostLimits& limits, const HostProbe& probe) {
+  std::vector<DoctorCheck> checks = {JudgeKvmOpen(probe)};
+  JudgeCapabilities(probe, checks);
+  checks.push_back(JudgeMemlock(limits));
+  checks.push_back(JudgeCgroup(limits));
+  checks.push_back(JudgeMemory(limits));
+  checks.push_back(JudgeSwap(limits));
+  checks.push_back(JudgeThp(limits));
+  checks.push_back(JudgeShmemThp(limits));
+  checks.push_back(JudgeHugetlb(limits));
+  checks.push_back(JudgeMapCount(limits));
+  checks.push_back(JudgeMemfd(probe));
+  checks.push_back(JudgeIoUring(limits, probe));
+  return checks;
+}
+
+std::string FormatDoctorReport(const std::vector<DoctorCheck>& checks, bool use_color) {
+  size_t widest = 0;
+  for (const DoctorCheck& check : checks) widest = std::max(widest, check.name.size());
+  std::string report;
+  for (const DoctorCheck& check : checks) {
+    absl::StrAppend(&report, VerdictLabel(check.verdict, use_color), "  ", check.name,
+                    std::string(widest - check.name.size() + 2, ' '), check.detail, "\n");
+    if (check.remedy.empty()) continue;
+    // The remedy stands below the detail.
+    absl::StrAppend(&report, std::string(widest + 8, ' '), "fix: ", check.remedy, "\n");
+  }
+  return report;
+}
+
+int DoctorExitStatus(const std::vector<DoctorCheck>& checks) {
+  const bool failed = std::any_of(checks.begin(), checks.end(),
+                                  [](const DoctorCheck& check) { return check.verdict == kFail; });
+  return failed ? kHostLacks : 0;
+}
+
+int RunDoctor() {
+  const absl::StatusOr<HostLimits> limits = ReadHostLimits();
+  if (!limits.ok()) {
+    std::fprintf(stderr, "vmwire: %s\n", std::string(limits.status().message()).c_str());
+    return kHostLacks;
+  }
+  const std::vector<DoctorCheck> checks = JudgeHost(*limits, ProbeHost());
+  std::fputs(FormatDoctorReport(checks, MayUseColor(STDOUT_FILENO)).c_str(), stdout);
+  return DoctorExitStatus(checks);
+}
+
+}  // namespace vmwire

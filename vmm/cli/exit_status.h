@@ -1,0 +1,36 @@
+// The exit status of the vmwire command: one table, for every way in which a command can end.
+//
+//   0        the guest ended well             4        the guest died (triple fault, exception,
+//   ...) 1        the monitor failed               124      time out 2        usage or bad input 16
+//   + n   the guest's own code n, 1 to 100 3        the host lacks or refuses something
+//
+// A run that SIGINT or SIGTERM ended gives everything back and then dies of that signal, as a shell
+// expects.
+//
+// Thread safety: no state.
+#ifndef VMWIRE_VMM_CLI_EXIT_STATUS_H_
+#define VMWIRE_VMM_CLI_EXIT_STATUS_H_
+
+#include "absl/status/status.h"
+#include "vmm/run_loop.h"
+
+namespace vmwire {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitMonitorFailed = 1;
+inline constexpr int kExitBadInput = 2;
+inline constexpr int kExitHostLacks = 3;
+inline constexpr int kExitGuestDied = 4;
+inline constexpr int kExitGuestCodeBase = 16;
+inline constexpr int kMaxGuestCode = 100;
+
+// Of an error before or while the machine runs. What was asked for and cannot be had (a limit too
+// small, a malformed image) is bad input; what the host has not or does not allow is the host's.
+int ExitStatusOf(const absl::Status& error);
+
+// Of a guest that ran. A code above kMaxGuestCode counts as kMaxGuestCode.
+int ExitStatusOf(const RunOutcome& outcome);
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_CLI_EXIT_STATUS_H_

@@ -1,0 +1,110 @@
+// The vmwire command: run, inspect, doctor.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "vmm/boot/guest_image.h"
+#include "vmm/cli/doctor.h"
+#include "vmm/cli/exit_status.h"
+#include "vmm/cli/messages.h"
+#include "vmm/cli/run_command.h"
+#include "vmm/cli/run_options.h"
+#include "vmm/cli/suggest.h"
+#include "vmm/timeline.h"
+
+namespace vmwire {
+namespace {
+
+constexpr char kExamples[] = R"(
+Examples:
+  vmwire run build/release/guests/hello
+  vmwire run build/release/guests/touch --memory size=1G --stats
+  vmwire run kernel.elf --memory size=64M,backing=memfd --wire dma --dma-window 0x200000+1M
+  vmwire run boot.bin --format flat --start real16
+  vmwire inspect kernel.elf
+  vmwire doctor
+
+Exit status of run: 0 the guest ended well, 1 the monitor failed, 2 usage or bad input, 3 the host lacks or
+refuses something, 4 the guest died, 16 + n the guest's own code n (1 to 100).)";
+
+const std::vector<std::string> kCommands = {"run", "inspect", "doctor"};
+
+int InspectCommand(const RunArguments& arguments) {
+  const absl::StatusOr<ImageOptions> options = ResolveImageOptions(arguments);
+  if (!options.ok()) {
+    PrintError(options.status());
+    return ExitStatusOf(options.status());
+  }
+  const absl::StatusOr<GuestImage> image = LoadGuestImage(arguments.image_path, *options);
+  if (!image.ok()) {
+    PrintError("refused: " + std::string(image.status().message()));
+    return ExitStatusOf(image.status());
+  }
+  std::fputs(Describe(*image).c_str(), stdout);
+  return kExitOk;
+}
+
+int LaunchCommand(const RunArguments& arguments, Timeline& timeline) {
+  const absl::StatusOr<RunOptions> options = ResolveRunOptions(arguments);
+  if (!options.ok()) {
+    PrintError(options.status());
+    return ExitStatusOf(options.status());
+  }
+  return RunCommand(*options, timeline);
+}
+
+// Prints why the command line cannot be used, with the nearest word for one that nobody knows.
+int UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> extras = app.remaining(true);
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  if (extras.empty()) {
+    PrintError(error.what());
+  } else if (chosen.empty() && extras.front().rfind('-', 0) != 0) {
+    PrintError(UnknownWordMessage("command", extras.front(), kCommands));
+  } else {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : (chosen.empty() ? app : *chosen.front()).get_options()) {
+      if (option->nonpositional()) known.push_back(option->get_name());
+    }
+    PrintError(UnknownWordMessage("option", extras.front(), known));
+  }
+  std::fputs("Try 'vmwire --help'.\n", stderr);
+  return kExitBadInput;
+}
+
+int Main(int argc, char** argv) {
+  Timeline timeline;
+  CLI::App app(
+      "Launches tiny guests from wired memory: faulted in and pinned before it becomes a KVM "
+      "memory slot.",
+      "vmwire");
+  app.footer(kExamples);
+  app.set_version_flag("--version", "vmwire " VMWIRE_VERSION);
+  app.require_subcommand(1);
+  RunArguments arguments;
+  CLI::App* const run = app.add_subcommand("run", "Launch a guest image");
+  DeclareRunOptions(*run, arguments);
+  CLI::App* const inspect =
+      app.add_subcommand("inspect", "Say what a guest image is, or why it would be refused");
+  DeclareImageOptions(*inspect, arguments);
+  CLI::App* const doctor =
+      app.add_subcommand("doctor", "Check what this host must give, and how to get what it lacks");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return UsageError(app, error);
+  }
+  if (run->parsed()) return LaunchCommand(arguments, timeline);
+  if (inspect->parsed()) return InspectCommand(arguments);
+  return doctor->parsed() ? RunDoctor() : kExitBadInput;
+}
+
+}  // namespace
+}  // namespace vmwire
+
+int main(int argc, char** argv) { return vmwire::Main(argc, argv); }

@@ -1,0 +1,101 @@
+#include "vmm/cli/memory_option.h"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "memory/address.h"
+#include "memory/status_macros.h"
+#include "vmm/cli/byte_size.h"
+#include "vmm/cli/suggest.h"
+
+namespace vmwire {
+namespace {
+
+absl::Status Bad(const std::string& reason) { return absl::InvalidArgumentError(reason); }
+
+absl::StatusOr<uint64_t> ParseMemorySize(const std::string& text) {
+  VMWIRE_ASSIGN_OR_RETURN(const uint64_t size, ParseByteSize(text));
+  if (size == 0) return Bad("size is 0; give the guest at least one page");
+  const uint64_t below = AlignDown(size, kPageSize);
+  if (below != size) {
+    const std::string nearest = below == 0 ? absl::StrCat("the nearest is ", kPageSize)
+                                           : absl::StrCat("the next below is ", below);
+    return Bad(absl::StrCat("size ", size, " is not a multiple of the page size (", kPageSize,
+                            " bytes); ", nearest));
+  }
+  return size;
+}
+
+absl::Status SetBacking(const std::string& value, MemoryOption& option) {
+  if (value == "anonymous") {
+    option.backing = MemoryBacking::kAnonymous;
+  } else if (value == "memfd") {
+    option.backing = MemoryBacking::kMemfd;
+  } else {
+    return Bad(UnknownWordMessage("backing", value, {"anonymous", "memfd"}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetHugePages(const std::string& value, MemoryOption& option) {
+  if (value == "thp") {
+    option.huge_pages = HugePages::kTransparent;
+  } else if (value == "none") {
+    option.huge_pages = HugePages::kNone;
+  } else {
+    return Bad(UnknownWordMessage("hugepages value", value, {"thp", "none"}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetKey(const std::string& key, const std::string& value, MemoryOption& option) {
+  if (key == "size") {
+    VMWIRE_ASSIGN_OR_RETURN(option.size, ParseMemorySize(value));
+    return absl::OkStatus();
+  }
+  if (key == "backing") return SetBacking(value, option);
+  if (key == "hugepages") return SetHugePages(value, option);
+  return Bad(UnknownWordMessage("key", key, {"size", "backing", "hugepages"}));
+}
+
+}  // namespace
+
+absl::StatusOr<MemoryOption> ParseMemoryOption(const std::string& text) {
+  if (text.empty()) return Bad("the value is empty; write for example size=128M");
+  MemoryOption option;
+  std::set<std::string> seen;
+  bool is_first = true;
+  for (const std::string& part : std::vector<std::string>(absl::StrSplit(text, ','))) {
+    std::pair<std::string, std::string> item = absl::StrSplit(part, absl::MaxSplits('=', 1));
+    if (part.find('=') == std::string::npos) {
+      if (!is_first) {
+        return Bad(absl::StrCat("'", absl::Utf8SafeCHexEscape(part), "' is not KEY=VALUE"));
+      }
+      item = {"size", part};
+    }
+    is_first = false;
+    VMWIRE_RETURN_IF_ERROR(SetKey(item.first, item.second, option));
+    if (!seen.insert(item.first).second) {
+      return Bad(absl::StrCat("the key '", item.first, "' is given twice"));
+    }
+  }
+  return option;
+}
+
+absl::StatusOr<GuestRange> ParseDmaWindow(const std::string& text) {
+  const size_t plus = text.find('+');
+  if (plus == std::string::npos) {
+    return Bad(absl::StrCat("'", absl::Utf8SafeCHexEscape(text),
+                            "' is not GPA+LEN; write for example 0x100000+64K"));
+  }
+  VMWIRE_ASSIGN_OR_RETURN(const uint64_t start, ParseByteSize(text.substr(0, plus)));
+  VMWIRE_ASSIGN_OR_RETURN(const uint64_t size, ParseByteSize(text.substr(plus + 1)));
+  return GuestRange::Create(GuestAddress(start), size);
+}
+
+}  // namespace vmwire

@@ -1,0 +1,145 @@
+#include "vmm/cli/run_options.h"
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "memory/status_macros.h"
+#include "vmm/cli/byte_size.h"
+#include "vmm/cli/memory_option.h"
+#include "vmm/cli/suggest.h"
+
+namespace vmwire {
+namespace {
+
+// The status of a value with the option that it was given to in front.
+absl::Status Of(const std::string& option, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(option, ": ", std::string(status.message())));
+}
+
+template <typename T>
+absl::StatusOr<T> Choose(const std::string& option, const std::string& word,
+                         const std::map<std::string, T>& choices) {
+  const auto found = choices.find(word);
+  if (found != choices.end()) return found->second;
+  std::vector<std::string> known;
+  for (const auto& [name, value] : choices) known.push_back(name);
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, ": ", UnknownWordMessage("value", word, known)));
+}
+
+absl::Status ResolveMemory(const RunArguments& arguments, MachineConfig& machine) {
+  if (arguments.memory.empty()) return absl::OkStatus();
+  const absl::StatusOr<MemoryOption> memory = ParseMemoryOption(arguments.memory);
+  if (!memory.ok()) return Of("--memory", memory.status());
+  machine.memory_bytes = memory->size;
+  machine.backing = memory->backing;
+  machine.huge_pages = memory->huge_pages;
+  return absl::OkStatus();
+}
+
+absl::Status ResolveWiring(const RunArguments& arguments, MachineConfig& machine) {
+  VMWIRE_ASSIGN_OR_RETURN(machine.wire, Choose<WirePolicyKind>("--wire", arguments.wire,
+                                                               {{"all", WirePolicyKind::kAll},
+                                                                {"dma", WirePolicyKind::kDma},
+                                                                {"none", WirePolicyKind::kNone}}));
+  VMWIRE_ASSIGN_OR_RETURN(machine.pin_level, Choose<PinLevel>("--pin-level", arguments.pin_level,
+                                                              {{"resident", PinLevel::kResident},
+                                                               {"pinned", PinLevel::kPinned}}));
+  if (!arguments.dma_windows.empty() && machine.wire != WirePolicyKind::kDma) {
+    return absl::InvalidArgumentError(absl::StrCat("--dma-window is for --wire dma; with --wire ",
+                                                   arguments.wire, " it would do nothing"));
+  }
+  for (const std::string& text : arguments.dma_windows) {
+    const absl::StatusOr<GuestRange> window = ParseDmaWindow(text);
+    if (!window.ok()) return Of("--dma-window", window.status());
+    machine.dma_windows.push_back(*window);
+  }
+  if (!arguments.wire_limit.empty()) {
+    const absl::StatusOr<uint64_t> limit = ParseByteSize(arguments.wire_limit);
+    if (!limit.ok()) return Of("--wire-limit", limit.status());
+    machine.wire_limit = *limit;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
+  command
+      .add_option("IMAGE", arguments.image_path,
+                  "The guest image: a static ELF64, or a flat binary")
+      ->required();
+  command.add_option("--format", arguments.format, "auto (by content), elf or flat")
+      ->type_name("FORMAT");
+  command
+      .add_option("--start", arguments.start,
+                  "How the guest is entered: real16, protected32, long64-ring0 or long64-ring3; "
+                  "else as the image says")
+      ->type_name("MODE");
+}
+
+void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
+  DeclareImageOptions(command, arguments);
+  command
+      .add_option(
+          "--memory", arguments.memory,
+          "Guest memory: size=SIZE, backing=anonymous|memfd, hugepages=thp|none; comma-separated "
+          "(default: size=4M,backing=anonymous,hugepages=thp)")
+      ->type_name("KEY=VALUE,...");
+  command
+      .add_option("--wire", arguments.wire,
+                  "What is wired before it becomes a slot: all, dma (the windows only) or none "
+                  "(default: all)")
+      ->type_name("POLICY");
+  command
+      .add_option(
+          "--dma-window", arguments.dma_windows,
+          "A range that --wire dma wires, beside those that the image declares; may be given again")
+      ->type_name("GPA+LEN")
+      ->expected(1)
+      ->take_all();
+  command
+      .add_option(
+          "--pin-level", arguments.pin_level,
+          "resident (never reclaimed; the default) or pinned (the frames do not move either)")
+      ->type_name("LEVEL");
+  command
+      .add_option("--wire-limit", arguments.wire_limit,
+                  "Refuse to wire more than this, whatever the host allows")
+      ->type_name("SIZE");
+  command.add_flag("--stats", arguments.stats,
+                   "Print a table of times, memory and exits on stderr at the end");
+  command.add_flag("--json", arguments.json,
+                   "Print the same as one line of JSON on stderr at the end");
+}
+
+absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments) {
+  ImageOptions options;
+  VMWIRE_ASSIGN_OR_RETURN(options.format,
+                          Choose<ImageFormatChoice>("--format", arguments.format,
+                                                    {{"auto", ImageFormatChoice::kAuto},
+                                                     {"elf", ImageFormatChoice::kElf},
+                                                     {"flat", ImageFormatChoice::kFlat}}));
+  if (!arguments.start.empty()) {
+    VMWIRE_ASSIGN_OR_RETURN(options.start,
+                            Choose<StartMode>("--start", arguments.start,
+                                              {{"real16", StartMode::kReal16},
+                                               {"protected32", StartMode::kProtected32},
+                                               {"long64-ring0", StartMode::kLong64Ring0},
+                                               {"long64-ring3", StartMode::kLong64Ring3}}));
+  }
+  return options;
+}
+
+absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments) {
+  RunOptions options;
+  options.image_path = arguments.image_path;
+  VMWIRE_ASSIGN_OR_RETURN(options.image, ResolveImageOptions(arguments));
+  VMWIRE_RETURN_IF_ERROR(ResolveMemory(arguments, options.machine));
+  VMWIRE_RETURN_IF_ERROR(ResolveWiring(arguments, options.machine));
+  options.stats = arguments.stats;
+  options.json = arguments.json;
+  return options;
+}
+
+}  // namespace vmwire

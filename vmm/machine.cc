@@ -1,0 +1,197 @@
+#include "vmm/machine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "memory/mlock_pinner.h"
+#include "memory/status_macros.h"
+#include "memory/uring_pinner.h"
+#include "memory/wire_limits.h"
+#include "vmm/boot/boot_structures.h"
+#include "vmm/boot/exception_report.h"
+#include "vmm/boot/start_state.h"
+
+namespace vmwire {
+namespace {
+
+// CPUID leaf whose EAX bits 0 to 7 are the bits of a guest physical address (Intel SDM volume 2,
+// CPUID).
+constexpr uint32_t kAddressSizesLeaf = 0x80000008;
+// What a CPU without that leaf has.
+constexpr uint32_t kDefaultAddressBits = 36;
+
+uint32_t GuestAddressBits(const std::vector<kvm_cpuid_entry2>& cpuid) {
+  for (const kvm_cpuid_entry2& entry : cpuid) {
+    if (entry.function == kAddressSizesLeaf) return entry.eax & 0xff;
+  }
+  return kDefaultAddressBits;
+}
+
+std::unique_ptr<Pinner> MakePinner(const MachineHost& host, PinLevel level) {
+  const PopulateOptions populate{.max_threads = static_cast<uint32_t>(host.limits.usable_cpus)};
+  if (level == PinLevel::kPinned) return std::make_unique<UringPinner>(host.memory, populate);
+  return std::make_unique<MlockPinner>(host.memory, populate);
+}
+
+WirePolicy MakePolicy(const MachineConfig& config, const GuestImage& image) {
+  switch (config.wire) {
+    case WirePolicyKind::kAll:
+      return WirePolicy::All();
+    case WirePolicyKind::kNone:
+      return WirePolicy::None();
+    case WirePolicyKind::kDma:
+      break;
+  }
+  std::vector<GuestRange> windows = image.dma_windows;
+  windows.insert(windows.end(), config.dma_windows.begin(), config.dma_windows.end());
+  return WirePolicy::Dma(std::move(windows));
+}
+
+}  // namespace
+
+Machine::Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
+                 Timeline& timeline)
+    : config_(config),
+      host_(host),
+      hooks_(std::move(hooks)),
+      timeline_(timeline),
+      budget_(WireLimits(host.limits, config.pin_level, config.wire_limit)),
+      pinner_(MakePinner(host, config.pin_level)),
+      pins_(*pinner_, budget_),
+      map_(pins_, VmMap::Options{}),
+      memory_(map_),
+      serial_(hooks_.serial),
+      ports_("port I/O", kPortSpaceSize),
+      mmio_("MMIO", kMmioSpaceSize) {}
+
+absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const MachineConfig& config,
+                                                         const GuestImage& image,
+                                                         const MachineHost& host,
+                                                         MachineHooks hooks, Timeline& timeline) {
+  std::unique_ptr<Machine> machine(new Machine(config, host, std::move(hooks), timeline));
+  VMWIRE_RETURN_IF_ERROR(machine->OpenKvm());
+  timeline.Mark(Step::kOpen);
+  VMWIRE_RETURN_IF_ERROR(machine->MapMemory(image));
+  timeline.Mark(Step::kMap);
+  VMWIRE_ASSIGN_OR_RETURN(std::vector<SlotBacking> backings, machine->WireMemory(image));
+  timeline.Mark(Step::kWire);
+  VMWIRE_RETURN_IF_ERROR(machine->LoadImage(image));
+  timeline.Mark(Step::kLoad);
+  VMWIRE_RETURN_IF_ERROR(machine->InstallSlots(std::move(backings)));
+  timeline.Mark(Step::kSlot);
+  VMWIRE_RETURN_IF_ERROR(machine->PrepareCpu(image));
+  return machine;
+}
+
+absl::Status Machine::OpenKvm() {
+  VMWIRE_ASSIGN_OR_RETURN(system_, System::Open(host_.kvm));
+  VMWIRE_ASSIGN_OR_RETURN(cpuid_, system_->SupportedCpuid());
+  VMWIRE_ASSIGN_OR_RETURN(vm_, Vm::Create(*system_));
+  slot_table_.emplace(*vm_);
+  VMWIRE_ASSIGN_OR_RETURN(vcpu_, Vcpu::Create(*vm_, 0));
+  return RegisterDevices();
+}
+
+absl::Status Machine::RegisterDevices() {
+  VMWIRE_RETURN_IF_ERROR(ports_.Register(kSerialPort, Serial16550::kWindowSize, serial_));
+  return ports_.Register(kExitPort, ExitPort::kWindowSize, exit_port_);
+}
+
+absl::Status Machine::MapMemory(const GuestImage& image) {
+  VMWIRE_ASSIGN_OR_RETURN(layout_,
+                          GuestLayout::Create(config_.memory_bytes, GuestAddressBits(cpuid_)));
+  VMWIRE_RETURN_IF_ERROR(CheckFits(image, *layout_));
+  VMWIRE_RETURN_IF_ERROR(CheckHostCanGive(config_.memory_bytes));
+  VMWIRE_ASSIGN_OR_RETURN(object_,
+                          VmObject::Create(host_.memory, {.size = config_.memory_bytes,
+                                                          .backing = config_.backing,
+                                                          .huge_pages = config_.huge_pages}));
+  // One object behind all ranges: the hole is a multiple of 2 MiB, so that every range stays
+  // congruent.
+  uint64_t offset = 0;
+  for (const GuestRange& range : layout_->ram()) {
+    VMWIRE_RETURN_IF_ERROR(map_.Map(range, object_, offset, Protection::kAll));
+    offset += range.size();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Machine::CheckHostCanGive(uint64_t bytes) const {
+  uint64_t limit = host_.limits.memory_total + host_.limits.swap_total;
+  std::string name = "the host's memory and swap";
+  if (host_.limits.cgroup.has_value() && host_.limits.cgroup->limit < limit) {
+    limit = host_.limits.cgroup->limit;
+    name = "the memory cgroup " + host_.limits.cgroup->path;
+  }
+  if (bytes <= limit) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "guest memory of %d bytes is more than %s has, %d bytes; use a smaller --memory size", bytes,
+      name, limit));
+}
+
+absl::StatusOr<std::vector<SlotBacking>> Machine::WireMemory(const GuestImage& image) {
+  const WirePolicy policy = MakePolicy(config_, image);
+  VMWIRE_RETURN_IF_ERROR(policy.CheckWindows(layout_->ram()));
+  uint64_t total = 0;
+  for (const GuestRange& range : layout_->ram()) total += policy.BytesToWire(range);
+  // What cannot fit as a whole is refused before the first range is faulted in. (DMA windows may
+  // share pages: only the wiring can tell.)
+  if (policy.kind() == WirePolicyKind::kAll) VMWIRE_RETURN_IF_ERROR(budget_.CheckFits(total));
+
+  uint64_t done_before = 0;
+  WireProgress of_all;
+  if (hooks_.progress) {
+    of_all = [&](uint64_t done, uint64_t) { return hooks_.progress(done_before + done, total); };
+  }
+  std::vector<SlotBacking> backings;
+  for (const GuestRange& range : layout_->ram()) {
+    VMWIRE_ASSIGN_OR_RETURN(SlotBacking backing, policy.Apply(map_, range, of_all));
+    backings.push_back(std::move(backing));
+    done_before += policy.BytesToWire(range);
+  }
+  return backings;
+}
+
+absl::Status Machine::LoadImage(const GuestImage& image) {
+  // A host that does not say how fast its clock is leaves the guest to do without.
+  const uint64_t tsc_khz = vcpu_->GetTscKhz().value_or(0);
+  VMWIRE_RETURN_IF_ERROR(WriteImage(image, memory_));
+  return WriteBootStructures(*layout_, image, tsc_khz, memory_);
+}
+
+absl::Status Machine::InstallSlots(std::vector<SlotBacking> backings) {
+  for (SlotBacking& backing : backings) {
+    VMWIRE_ASSIGN_OR_RETURN(MemorySlot slot, slot_table_->Install(std::move(backing)));
+    slots_.push_back(std::move(slot));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Machine::PrepareCpu(const GuestImage& image) {
+  const StartState start = MakeStartState(image);
+  VMWIRE_RETURN_IF_ERROR(vcpu_->SetCpuid(cpuid_));
+  VMWIRE_ASSIGN_OR_RETURN(const kvm_sregs reset, vcpu_->GetSregs());
+  VMWIRE_RETURN_IF_ERROR(vcpu_->SetSregs(start.SpecialRegisters(reset)));
+  return vcpu_->SetRegs(start.Registers());
+}
+
+RunOutcome Machine::Run(StopRequest& stop) {
+  RunLoop loop({*vcpu_, ports_, mmio_, exit_port_, memory_}, stop);
+  RunOutcome outcome = loop.Run();
+  serial_.Flush();
+  run_stats_ = loop.stats();
+  if (run_stats_.first_exit.has_value()) timeline_.Mark(Step::kFirstExit, *run_stats_.first_exit);
+  timeline_.Mark(Step::kExit);
+  if (outcome.kind == RunOutcome::Kind::kGuestException) DescribeException(outcome);
+  return outcome;
+}
+
+void Machine::DescribeException(RunOutcome& outcome) const {
+  const absl::StatusOr<kvm_regs> registers = vcpu_->GetRegs();
+  const absl::StatusOr<kvm_sregs> sregs = vcpu_->GetSregs();
+  if (!registers.ok() || !sregs.ok()) return;  // The loop's own report names the vector.
+  outcome.report = ReadExceptionReport(outcome.code, *registers, *sregs, memory_).ToString() + "\n";
+}
+
+}  // namespace vmwire

@@ -1,0 +1,131 @@
+// A virtual machine with one CPU, from its configuration to the end of its guest.
+//
+//   OpenKvm -> MapMemory -> WireMemory -> LoadImage -> InstallSlots -> PrepareCpu        then Run
+//   KVM, VM,   VmMap::Map   WirePolicy::  GuestMemory  SlotTable::    registers,
+//   vCPU                    Apply                      Install        CPUID
+//
+// Invariants: memory is wired as the policy says before its slot exists, and its slot exists before
+// the vCPU runs: each step consumes what the one before it made. Teardown is the reverse, by the
+// order of the members.
+// Thread safety: one thread creates, runs and destroys it; StopRequest is the way in from others.
+#ifndef VMWIRE_VMM_MACHINE_H_
+#define VMWIRE_VMM_MACHINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "devices/bus.h"
+#include "devices/exit_port/exit_port.h"
+#include "devices/serial/serial_16550.h"
+#include "memory/guest_memory.h"
+#include "memory/host_limits.h"
+#include "memory/host_memory.h"
+#include "memory/pin_table.h"
+#include "memory/pinner.h"
+#include "memory/vm_map.h"
+#include "memory/vm_object.h"
+#include "memory/wire_budget.h"
+#include "memory/wire_policy.h"
+#include "vmm/boot/guest_image.h"
+#include "vmm/guest_layout.h"
+#include "vmm/kvm_api.h"
+#include "vmm/machine_config.h"
+#include "vmm/memory_slot.h"
+#include "vmm/run_loop.h"
+#include "vmm/slot_table.h"
+#include "vmm/system.h"
+#include "vmm/timeline.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+namespace vmwire {
+
+// What a machine runs on.
+struct MachineHost {
+  HostMemory& memory;
+  KvmApi& kvm;
+  HostLimits limits;
+};
+
+// What a machine tells those outside. Each may be empty, but for `serial`.
+struct MachineHooks {
+  SerialSink serial;      // What the guest prints.
+  WireProgress progress;  // How far the wiring is; false cancels it.
+};
+
+class Machine {
+ public:
+  // Builds the machine up to the point where its guest can run.
+  // InvalidArgument: the configuration, or the image does not fit it. ResourceExhausted: the host
+  // cannot give the memory, or not wire it; the message has what is needed, used and allowed.
+  // Unimplemented, PermissionDenied: KVM or the pin level is not to be had. Cancelled:
+  // `hooks.progress` said stop. On failure nothing is left. REQUIRES: what `host` refers to and
+  // `timeline` outlive the machine.
+  static absl::StatusOr<std::unique_ptr<Machine>> Create(const MachineConfig& config,
+                                                         const GuestImage& image,
+                                                         const MachineHost& host,
+                                                         MachineHooks hooks, Timeline& timeline);
+
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Runs the guest until it ends, dies, or `stop` is requested.
+  // REQUIRES: called once.
+  RunOutcome Run(StopRequest& stop);
+
+  uint64_t wired_bytes() const { return map_.wired_pages() * kPageSize; }
+  // The host memory behind all of guest memory. REQUIRES: Create succeeded.
+  const HostRange& guest_host_range() const { return object_->host_range(); }
+  const GuestLayout& layout() const { return *layout_; }
+  const RunStats& run_stats() const { return run_stats_; }
+
+ private:
+  Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
+          Timeline& timeline);
+
+  absl::Status OpenKvm();
+  absl::Status MapMemory(const GuestImage& image);
+  absl::StatusOr<std::vector<SlotBacking>> WireMemory(const GuestImage& image);
+  absl::Status LoadImage(const GuestImage& image);
+  absl::Status InstallSlots(std::vector<SlotBacking> backings);
+  absl::Status PrepareCpu(const GuestImage& image);
+
+  absl::Status CheckHostCanGive(uint64_t bytes) const;
+  absl::Status RegisterDevices();
+  void DescribeException(RunOutcome& outcome) const;
+
+  const MachineConfig config_;
+  MachineHost host_;
+  MachineHooks hooks_;
+  Timeline& timeline_;
+
+  WireBudget budget_;
+  std::unique_ptr<Pinner> pinner_;
+  PinTable pins_;
+  std::shared_ptr<VmObject> object_;
+  VmMap map_;
+  GuestMemory memory_;
+  std::optional<GuestLayout> layout_;
+
+  std::unique_ptr<System> system_;
+  std::unique_ptr<Vm> vm_;
+  std::optional<SlotTable> slot_table_;
+  std::vector<MemorySlot> slots_;
+  std::unique_ptr<Vcpu> vcpu_;
+  std::vector<kvm_cpuid_entry2> cpuid_;
+
+  Serial16550 serial_;
+  ExitPort exit_port_;
+  Bus ports_;
+  Bus mmio_;
+  RunStats run_stats_;
+};
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_MACHINE_H_

@@ -1,0 +1,38 @@
+// What a machine is made of, as numbers and choices: nothing here has been checked against the host
+// yet.
+//
+// Thread safety: values.
+#ifndef VMWIRE_VMM_MACHINE_CONFIG_H_
+#define VMWIRE_VMM_MACHINE_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "memory/page_range.h"
+#include "memory/pinner.h"
+#include "memory/vm_object.h"
+#include "memory/wire_policy.h"
+
+namespace vmwire {
+
+// Small on purpose: the tiny guests need no more, and it can be wired under the usual
+// RLIMIT_MEMLOCK of 8 MiB.
+inline constexpr uint64_t kDefaultMemoryBytes = uint64_t{4} << 20;
+
+struct MachineConfig {
+  uint64_t memory_bytes = kDefaultMemoryBytes;
+  MemoryBacking backing = MemoryBacking::kAnonymous;
+  HugePages huge_pages = HugePages::kTransparent;
+
+  WirePolicyKind wire = WirePolicyKind::kAll;
+  // For WirePolicyKind::kDma, beside those that the image declares.
+  std::vector<GuestRange> dma_windows = {};
+  PinLevel pin_level = PinLevel::kResident;
+  // Bytes that may be wired, besides what the host allows.
+  std::optional<uint64_t> wire_limit = std::nullopt;
+};
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_MACHINE_CONFIG_H_

@@ -1,0 +1,46 @@
+// What one launch cost and did: the figures of `vmwire run --stats`.
+//
+// Invariants: a figure that the host does not give is absent, never zero.
+// Thread safety: values.
+#ifndef VMWIRE_VMM_RUN_SUMMARY_H_
+#define VMWIRE_VMM_RUN_SUMMARY_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "memory/host_memory.h"
+#include "vmm/machine.h"
+#include "vmm/machine_config.h"
+#include "vmm/run_loop.h"
+#include "vmm/timeline.h"
+
+namespace vmwire {
+
+struct RunSummary {
+  MachineConfig config;
+  Timeline timeline;
+  uint64_t wired_bytes = 0;
+  uint64_t minor_faults = 0;  // Of the whole process.
+  uint64_t major_faults = 0;
+  std::optional<HostUsage> guest_memory =
+      std::nullopt;  // What the host holds of guest memory.
+                     // Bytes of private memory of this process that are not guest memory.
+  std::optional<uint64_t> beyond_guest_memory = std::nullopt;
+  RunStats run;
+};
+
+// Takes the figures while the machine still has its memory.
+RunSummary Summarize(const MachineConfig& config, const Machine& machine, const HostMemory& host,
+                     const Timeline& timeline);
+
+// A table for a person, lines ended.
+std::string SummaryTable(const RunSummary& summary);
+
+// One JSON object in one line, ended. Times are in nanoseconds from the start of the command, sizes
+// in bytes.
+std::string SummaryJson(const RunSummary& summary);
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_RUN_SUMMARY_H_
