@@ -1,0 +1,18 @@
+// Runs a program to its end and says how long that took: what a launch costs, from exec to exit.
+//
+// Thread safety: no state.
+#ifndef VMWIRE_BENCH_CHILD_PROCESS_H_
+#define VMWIRE_BENCH_CHILD_PROCESS_H_
+
+#include <string>
+#include <vector>
+
+namespace vmwire::bench {
+
+// Nanoseconds from posix_spawn to the end of the child, its output thrown away. Ends this process
+// if the child does not exit with 0.
+double TimeChild(const std::vector<std::string>& command);
+
+}  // namespace vmwire::bench
+
+#endif  // VMWIRE_BENCH_CHILD_PROCESS_H_
