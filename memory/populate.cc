@@ -36,11 +36,14 @@ class Population {
       if (absl::Status done = PopulateChunk(*chunk); !done.ok()) return Stop(done);
       const uint64_t bytes =
           done_.fetch_add(chunk->size(), std::memory_order_relaxed) + chunk->size();
-      if (progress && !progress(bytes)) {
-        return Stop(absl::CancelledError(
-            absl::StrFormat("stopped after faulting in %d of %d bytes of host memory %s", bytes,
-                            range_.size(), range_.ToString())));
-      }
+      if (progress && !progress(bytes)) return Cancel(bytes);
+    }
+  }
+
+  // Tells `progress` that every chunk is done, if that is so.
+  void ReportAll(const PinProgress& progress) {
+    if (progress && !stopped_.load(std::memory_order_relaxed) && !progress(range_.size())) {
+      Cancel(range_.size());
     }
   }
 
@@ -69,6 +72,12 @@ class Population {
       if (!absl::IsUnavailable(advised)) break;
     }
     return advised;
+  }
+
+  void Cancel(uint64_t bytes) {
+    Stop(absl::CancelledError(
+        absl::StrFormat("stopped after faulting in %d of %d bytes of host memory %s", bytes,
+                        range_.size(), range_.ToString())));
   }
 
   void Stop(const absl::Status& why) {
@@ -103,6 +112,8 @@ absl::Status Populate(HostMemory& host, const HostRange& range, const PopulateOp
   }
   population.Work(progress);
   for (std::thread& thread : threads) thread.join();
+  // The last chunks may have been those of other threads, of which nobody was told yet.
+  if (!threads.empty()) population.ReportAll(progress);
   return population.Result();
 }
 

@@ -22,8 +22,9 @@ struct PopulateOptions {
 };
 
 // Faults every page of `range` in for writing. `progress` is called on the calling thread after
-// each chunk that this thread did. Cancelled: `progress` said stop. Else the first error of
-// HostMemory::Advise (a signal's Unavailable is tried again). On failure a part may be resident.
+// each chunk that this thread did, and if others helped once more at the end, with the whole size.
+// Cancelled: `progress` said stop. Else the first error of HostMemory::Advise (a signal's
+// Unavailable is tried again). On failure a part may be resident.
 absl::Status Populate(HostMemory& host, const HostRange& range, const PopulateOptions& options,
                       const PinProgress& progress);
 

@@ -113,18 +113,25 @@ absl::StatusOr<WiredRange> VmMap::Wire(const GuestRange& range, WireFlags flags,
                                        const WireProgress& progress) {
   const WireFlags system =
       static_cast<WireFlags>(static_cast<uint8_t>(flags) & ~static_cast<uint8_t>(WireFlags::kUser));
-  Wiring wiring(*this, range, system, progress);
+  Wiring wiring(*this, range, system, Wiring::Owner::kToken, progress);
   VMWIRE_RETURN_IF_ERROR(wiring.Wire());
   return WiredRange(this, range, wiring.TakePieces());
 }
 
 absl::Status VmMap::WireRange(const GuestRange& range, WireFlags flags,
                               const WireProgress& progress) {
-  return Wiring(*this, range, flags, progress).Wire();
+  return Wiring(*this, range, flags, Wiring::Owner::kNone, progress).Wire();
 }
 
 absl::Status VmMap::UnwireRange(const GuestRange& range, WireFlags flags) {
-  return Wiring(*this, range, flags, {}).Unwire();
+  return Wiring(*this, range, flags, Wiring::Owner::kNone, {}).Unwire();
+}
+
+void VmMap::ReleaseToken(const GuestRange& range) {
+  const absl::Status unwired =
+      Wiring(*this, range, WireFlags::kSystem, Wiring::Owner::kToken, {}).Unwire();
+  // Nothing else can take what a token has wired, and the map refuses to remove it.
+  VMWIRE_CHECK(unwired.ok(), unwired.ToString());
 }
 
 absl::StatusOr<MappedRange> VmMap::Hold(const GuestRange& range) {
@@ -242,6 +249,9 @@ absl::Status VmMap::CheckEntry(const VmMapEntry& entry) const {
   }
   if (!Allows(entry.max_protection, entry.protection))
     return absl::InternalError("more rights than allowed: " + text);
+  if (entry.token_wires > entry.system_wires) {
+    return absl::InternalError("tokens own more wirings than there are: " + text);
+  }
   if (entry.system_wires > options_.max_system_wires)
     return absl::InternalError("too many wirings: " + text);
   if (!entry.IsWired()) return absl::OkStatus();

@@ -65,7 +65,7 @@ class [[nodiscard]] MappedRange {
 
   const GuestRange& range() const { return range_; }
   // The host memory behind the range. FailedPrecondition: it is not one piece of host memory with
-  // one protection.
+  // one protection. OutOfRange: it reaches past its object's end.
   absl::StatusOr<HostBacking> Backing() const;
 
  private:
@@ -160,6 +160,8 @@ class VmMap {
   absl::Status CheckNoHoles(const GuestRange& range) const;
   absl::Status CheckEntry(const VmMapEntry& entry) const;
   void ReleaseHold(const GuestRange& range);
+  // Undoes the wiring of a token over one of its pieces.
+  void ReleaseToken(const GuestRange& range);
 
   PinTable& pins_;
   const Options options_;

@@ -27,9 +27,13 @@ struct VmMapEntry {
   // System wirings nest, a user wiring does not: two counters, so that neither can be mistaken for
   // the other.
   uint32_t system_wires = 0;
+  uint32_t token_wires = 0;  // Of the system wirings, those that WiredRange tokens own.
   bool user_wired = false;
   // MappedRange tokens: they keep the entry mapped, and do not wire it.
   uint32_t holds = 0;
+
+  // System wirings that an unwire call may take: a token's is the token's to give back.
+  uint32_t OwnerlessWires() const { return system_wires - token_wires; }
 
   bool IsWired() const { return system_wires != 0 || user_wired; }
   // True if a token depends on the entry: it may be neither removed nor replaced.
@@ -48,7 +52,7 @@ struct VmMapEntry {
 // and nothing else tells them apart.
 bool CanMerge(const VmMapEntry& low, const VmMapEntry& high);
 
-// "[0x0, 0x200000) rw- max rwx offset 0x0 wires 1 user 0 holds 0"
+// "[0x0, 0x200000) rw- max rwx offset 0x0 wires 1 (tokens 1) user 0 holds 0"
 std::string ToString(const VmMapEntry& entry);
 
 }  // namespace vmwire

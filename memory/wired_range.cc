@@ -26,11 +26,7 @@ WiredRange::~WiredRange() { Release(); }
 
 void WiredRange::Release() {
   if (map_ == nullptr) return;
-  for (const GuestRange& piece : pieces_) {
-    const absl::Status unwired = map_->UnwireRange(piece, WireFlags::kSystem);
-    // The map refuses to remove what a token has wired, so it must still be there.
-    VMWIRE_CHECK(unwired.ok(), unwired.ToString());
-  }
+  for (const GuestRange& piece : pieces_) map_->ReleaseToken(piece);
   map_ = nullptr;
 }
 

@@ -14,11 +14,20 @@ std::optional<GuestRange> Clamp(const GuestRange& range, GuestAddress min, Guest
   return range.Intersect(GuestRange::Between(min, max));
 }
 
+// The object's pages behind the part of `entry` that lies in `range`.
+PageRun PagesIn(const VmMapEntry& entry, const GuestRange& range) {
+  const GuestRange part = *entry.range.Intersect(range);
+  const uint64_t first = entry.OffsetOf(part.start()) / kPageSize;
+  return {first, first + part.pages()};
+}
+
 }  // namespace
 
-Wiring::Wiring(VmMap& map, const GuestRange& range, WireFlags flags, const WireProgress& progress)
+Wiring::Wiring(VmMap& map, const GuestRange& range, WireFlags flags, Owner owner,
+               const WireProgress& progress)
     : map_(map),
       flags_(flags),
+      owner_(owner),
       progress_(progress),
       range_(Clamp(range, map.options_.min, map.options_.max)),
       asked_(range) {}
@@ -69,11 +78,17 @@ absl::Status Wiring::CheckHole(GuestAddress at, GuestAddress next) const {
                                              next.value(), asked_.ToString()));
 }
 
+bool Wiring::BeginsWithObstacle() const {
+  const VmMapEntry* first = map_.Lookup(range_->start());
+  if (first == nullptr || !CheckWirable(*first).ok()) return !holes_ok();
+  const uint64_t object_pages = first->object->size() / kPageSize;
+  return !first->IsWired() && PagesIn(*first, *range_).end > object_pages;
+}
+
 absl::Status Wiring::Preflight() {
   if (!range_.has_value()) return absl::OkStatus();
-  const VmMapEntry* first = map_.Lookup(range_->start());
-  // An obstacle at the start is what the walk will report; it faults nothing in before that.
-  if (!holes_ok() && (first == nullptr || !CheckWirable(*first).ok())) return absl::OkStatus();
+  // It is what the walk will report; the walk faults nothing in before that.
+  if (BeginsWithObstacle()) return absl::OkStatus();
   uint64_t pages = 0;
   // Pages that two entries of the range share are pinned once.
   std::map<const VmObject*, RangeCounts> seen;
@@ -81,9 +96,7 @@ absl::Status Wiring::Preflight() {
        it != map_.entries_.end() && it->first < range_->end(); ++it) {
     const VmMapEntry& entry = it->second;
     if (entry.IsWired() || !CheckWirable(entry).ok()) continue;
-    const GuestRange part = *entry.range.Intersect(*range_);
-    const uint64_t page = entry.OffsetOf(part.start()) / kPageSize;
-    const PageRun run = {page, page + part.pages()};
+    const PageRun run = PagesIn(entry, *range_);
     RangeCounts& counts = seen[entry.object.get()];
     counts.ForEachWithCount(run, 0, [&](const PageRun& fresh) {
       pages += map_.pins_.UnpinnedPages(*entry.object, fresh);
@@ -160,6 +173,7 @@ void Wiring::CommitWire() {
       entry.user_wired = true;
     } else {
       ++entry.system_wires;
+      if (owner_ == Owner::kToken) ++entry.token_wires;
     }
     if (!pieces_.empty() && pieces_.back().end() == range.start()) {
       pieces_.back() = GuestRange::Between(pieces_.back().start(), range.end());
@@ -180,14 +194,15 @@ void Wiring::UndoWire() {
 }
 
 absl::Status Wiring::CheckUnwirable(VmMapEntry& entry) {
-  const bool wired = user() ? entry.user_wired : entry.system_wires != 0;
-  if (wired) {
+  const uint32_t wirings = owner_ == Owner::kToken ? entry.token_wires : entry.OwnerlessWires();
+  if (user() ? entry.user_wired : wirings != 0) {
     done_.push_back(entry.range);
     return absl::OkStatus();
   }
   if (user() || holes_ok()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "cannot unwire %s: entry %s has no system wiring", asked_.ToString(), ToString(entry)));
+  return absl::FailedPreconditionError(
+      absl::StrFormat("cannot unwire %s: entry %s has no system wiring but those of tokens",
+                      asked_.ToString(), ToString(entry)));
 }
 
 void Wiring::CommitUnwire() {
@@ -198,6 +213,7 @@ void Wiring::CommitUnwire() {
       map_.user_wired_pages_ -= entry.range.pages();
     } else {
       --entry.system_wires;
+      if (owner_ == Owner::kToken) --entry.token_wires;
     }
     if (!entry.IsWired()) map_.pins_.Unwire(*entry.object, entry.Pages());
   }

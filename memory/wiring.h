@@ -10,7 +10,7 @@
 // though kWrite asks for it, is PermissionDenied, but with kHolesOk both are skipped; a user wiring
 // of what is user-wired changes nothing; a user unwiring of what is not user-wired succeeds; a
 // system unwiring of what has none is FailedPrecondition, and skipped with kHolesOk, so that it
-// undoes a wiring with kHolesOk.
+// undoes a wiring with kHolesOk. What a token has wired only the token unwires.
 //
 // Invariants: an object of this class is used for one call.
 // Thread safety: as the map.
@@ -28,7 +28,11 @@ namespace vmwire {
 
 class Wiring {
  public:
-  Wiring(VmMap& map, const GuestRange& range, WireFlags flags, const WireProgress& progress);
+  // Whose a system wiring is. Nobody but a token takes back what the token has wired.
+  enum class Owner { kNone, kToken };
+
+  Wiring(VmMap& map, const GuestRange& range, WireFlags flags, Owner owner,
+         const WireProgress& progress);
 
   // Besides the above: OutOfRange: an entry reaches past its object's end. ResourceExhausted: the
   // budget, refused before the first fault; the user limit; a count; or the host's. Cancelled: the
@@ -52,6 +56,8 @@ class Wiring {
   // Refuses what the budget cannot hold, before the first fault; an obstacle at the very start is
   // reported first.
   absl::Status Preflight();
+  // True if the walk fails at the first page. REQUIRES: range_ has a value.
+  bool BeginsWithObstacle() const;
   absl::Status CheckWirable(const VmMapEntry& entry) const;
   absl::Status CheckCounts(const VmMapEntry& entry) const;
 
@@ -70,6 +76,7 @@ class Wiring {
 
   VmMap& map_;
   const WireFlags flags_;
+  const Owner owner_;
   const WireProgress& progress_;
   // The range inside the map's bounds; nullopt if none of it is.
   const std::optional<GuestRange> range_;

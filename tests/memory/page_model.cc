@@ -53,8 +53,8 @@ bool PageModel::CanMerge(uint64_t page) const {
   const ModelPage* high = At(page + 1);
   return low != nullptr && high != nullptr && low->object == high->object &&
          low->object_page + 1 == high->object_page && low->protection == high->protection &&
-         low->max_protection == high->max_protection &&
-         low->system_wires() == high->system_wires() && low->user_wired == high->user_wired &&
+         low->max_protection == high->max_protection && low->raw_wires == high->raw_wires &&
+         low->token_wires == high->token_wires && low->user_wired == high->user_wired &&
          low->holds == high->holds;
 }
 
@@ -169,7 +169,11 @@ ModelPlan PageModel::PlanWire(const ModelRange& range, WireFlags flags, uint64_t
   const ModelRange clamped = Clamp(range);
   if (clamped.first >= clamped.end) return {holes_ok ? StatusCode::kOk : StatusCode::kNotFound, {}};
   const ModelPage* start = At(clamped.first);
-  const bool obstacle = !holes_ok && (start == nullptr || !IsWirable(*start, flags));
+  const bool wirable = start != nullptr && IsWirable(*start, flags);
+  const bool past_end = wirable && !start->IsWired() &&
+                        start->object_page + RunEnd(clamped.first, clamped.end) - clamped.first >
+                            options_.object_pages;
+  const bool obstacle = (!holes_ok && !wirable) || past_end;
   if (!obstacle && !Fits(clamped, flags, room, pinned)) return {StatusCode::kResourceExhausted, {}};
 
   ModelPlan plan;
@@ -204,19 +208,13 @@ ModelPlan PageModel::PlanUnwire(const ModelRange& range, WireFlags flags) const 
     const ModelPage* found = At(page);
     if (found == nullptr) {
       if (!holes_ok) return {StatusCode::kNotFound, {}};
-    } else if (user ? found->user_wired : found->system_wires() != 0) {
+    } else if (user ? found->user_wired : found->raw_wires != 0) {
       plan.pages.push_back(page);
     } else if (!user && !holes_ok) {
       return {StatusCode::kFailedPrecondition, {}};
     }
   }
   return plan;
-}
-
-bool PageModel::Steals(const ModelPlan& plan, WireFlags flags) const {
-  if (Has(flags, WireFlags::kUser)) return false;
-  return std::any_of(plan.pages.begin(), plan.pages.end(),
-                     [this](uint64_t page) { return At(page)->raw_wires == 0; });
 }
 
 void PageModel::ApplyWire(const ModelPlan& plan, WireFlags flags) {

@@ -84,9 +84,6 @@ class PageModel {
   ModelPlan PlanWire(const ModelRange& range, WireFlags flags, uint64_t room,
                      const IsPinned& pinned) const;
   ModelPlan PlanUnwire(const ModelRange& range, WireFlags flags) const;
-  // True if the plan takes a wiring that belongs to a token; then the call would be a bug of the
-  // caller.
-  bool Steals(const ModelPlan& plan, WireFlags flags) const;
   void ApplyWire(const ModelPlan& plan, WireFlags flags);
   void ApplyUnwire(const ModelPlan& plan, WireFlags flags);
   void ApplyToken(const ModelPlan& plan, int delta);

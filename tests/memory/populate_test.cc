@@ -109,6 +109,19 @@ TEST_F(PopulateTest, ErrorOnAnyThreadIsReported) {
               StatusIs(StatusCode::kResourceExhausted));
 }
 
+TEST_F(PopulateTest, ProgressEndsAtTheWholeSizeWhoeverDidTheLastChunk) {
+  uint64_t last = 0;
+
+  ASSERT_THAT(Populate(host_, range_, {.max_threads = 4},
+                       [&last](uint64_t bytes) {
+                         last = bytes;
+                         return true;
+                       }),
+              IsOk());
+
+  EXPECT_EQ(last, kSize);
+}
+
 TEST_F(PopulateTest, StopWithSeveralThreadsIsCancelled) {
   // The calling thread has at least one chunk, whatever the others take: it is told of that one, or
   // there was none left for it, and then all is done.

@@ -221,7 +221,6 @@ class Round {
     const ModelRange range = AnyRange();
     const WireFlags flags = AnyFlags();
     const ModelPlan plan = model_.PlanUnwire(range, flags);
-    if (model_.Steals(plan, flags)) return;
     Expect(map().UnwireRange(Pages(range.first, range.end), flags), plan.code,
            [&] { model_.ApplyUnwire(plan, flags); });
   }
@@ -275,6 +274,7 @@ class Round {
       EXPECT_EQ(entry->protection, page.protection);
       EXPECT_EQ(entry->max_protection, page.max_protection);
       EXPECT_EQ(entry->system_wires, page.system_wires());
+      EXPECT_EQ(entry->token_wires, page.token_wires);
       EXPECT_EQ(entry->user_wired, page.user_wired);
       EXPECT_EQ(entry->holds, page.holds);
     }

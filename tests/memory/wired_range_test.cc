@@ -36,6 +36,26 @@ class WiredRangeTest : public testing::Test {
   TestMap test_;
 };
 
+TEST_F(WiredRangeTest, AnUnwireCallCannotTakeTheWiringOfAToken) {
+  test_.Add(10, 20);
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const WiredRange wired, map().Wire(Pages(10, 20)));
+
+  EXPECT_THAT(map().UnwireRange(Pages(10, 20), WireFlags::kSystem),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("tokens")));
+  EXPECT_THAT(map().UnwireRange(Pages(10, 20), WireFlags::kHolesOk), IsOk());
+
+  EXPECT_EQ(test_.Wires(10, 20), "1111111111");
+}
+
+TEST_F(WiredRangeTest, ATokenTakesItsOwnWiringAndLeavesThatOfACall) {
+  test_.Add(10, 20);
+  ASSERT_THAT(map().WireRange(Pages(10, 20), WireFlags::kSystem), IsOk());
+  { VMWIRE_ASSERT_OK_AND_ASSIGN(const WiredRange wired, map().Wire(Pages(12, 15))); }
+
+  EXPECT_EQ(test_.Wires(10, 20), "1111111111");
+  EXPECT_THAT(map().UnwireRange(Pages(10, 20), WireFlags::kSystem), IsOk());
+}
+
 TEST_F(WiredRangeTest, TokenOwnsOneWiringUntilItDies) {
   test_.Add(10, 20);
   {
