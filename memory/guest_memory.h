@@ -33,7 +33,7 @@ class GuestMemory {
 
   // Copies `out.size()` bytes at `address` out of the guest; they may lie in several entries. Zero
   // bytes succeed. NotFound: a byte has no entry. PermissionDenied: an entry is not readable.
-  // OutOfRange: the end wraps.
+  // OutOfRange: the end wraps, or an entry reaches past its object's end.
   absl::Status Read(GuestAddress address, std::span<std::byte> out) const;
 
   // Copies `in` into the guest at `address`. Errors as Read; PermissionDenied if an entry is not

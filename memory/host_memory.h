@@ -67,9 +67,9 @@ class HostMemory {
   // REQUIRES: `range` is a whole mapping from Map.
   virtual void Unmap(const HostRange& range) = 0;
 
-  // kPopulateWrite: ResourceExhausted (no memory), Unavailable (a signal came), FailedPrecondition
-  // (a page cannot be faulted in); a part may then be populated. Advice for huge pages:
-  // InvalidArgument if the kernel has none.
+  // kPopulateWrite: ResourceExhausted: no memory, or none for some page. Unavailable: a signal
+  // came, or the host asks to try again. A part may then be populated. Huge-page advice:
+  // InvalidArgument if the kernel has no huge pages.
   virtual absl::Status Advise(const HostRange& range, HostAdvice advice) = 0;
 
   // Locks the mapping (mlock2 with MLOCK_ONFAULT): what is resident is locked now, the rest as it
@@ -87,7 +87,7 @@ class HostMemory {
   // counts registered buffers apart from locks and per user. REQUIRES: range.size() <=
   // kMaxBufferBytes.
   virtual absl::Status SetBuffer(BufferTable table, uint32_t slot, const HostRange& range) = 0;
-  // Empties the slot: unpins.
+  // Empties the slot: unpins. (Linux 6.1 and its like unpin and un-charge up to a second later.)
   virtual void ClearBuffer(BufferTable table, uint32_t slot) = 0;
 
   // What is resident, huge and locked of the mappings that lie wholly inside `range`.

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
 #include <sstream>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -135,10 +137,14 @@ void HostMemoryLinux::Unmap(const HostRange& range) {
 }
 
 absl::Status HostMemoryLinux::Advise(const HostRange& range, HostAdvice advice) {
-  if (madvise(Pointer(range.start()), range.size(), AdviceNumber(advice)) != 0) {
-    return ErrnoStatus(errno, absl::StrFormat("%s %s", AdviceName(advice), Describe(range)));
-  }
-  return absl::OkStatus();
+  if (madvise(Pointer(range.start()), range.size(), AdviceNumber(advice)) == 0)
+    return absl::OkStatus();
+  const int error = errno;
+  const absl::Status status =
+      ErrnoStatus(error, absl::StrFormat("%s %s", AdviceName(advice), Describe(range)));
+  // The host has a page for it that is broken, or none at all.
+  const bool no_page = error == EFAULT || error == EHWPOISON;
+  return no_page ? absl::ResourceExhaustedError(status.message()) : status;
 }
 
 absl::Status HostMemoryLinux::Lock(const HostRange& range) {

@@ -103,6 +103,7 @@ absl::Status Populate(HostMemory& host, const HostRange& range, const PopulateOp
   const uint64_t useful = std::max<uint64_t>(1, range.size() / kBytesPerThread);
   const uint64_t helpers = std::clamp<uint64_t>(options.max_threads, 1, useful) - 1;
   std::vector<std::thread> threads;
+  threads.reserve(helpers);
   for (uint64_t i = 0; i < helpers; ++i) {
     try {
       threads.emplace_back([&population] { population.Work(nullptr); });

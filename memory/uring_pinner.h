@@ -8,6 +8,7 @@
 #ifndef VMWIRE_MEMORY_URING_PINNER_H_
 #define VMWIRE_MEMORY_URING_PINNER_H_
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -20,10 +21,15 @@ namespace vmwire {
 
 class UringPinner final : public Pinner {
  public:
-  // `slots`: how many buffers the table has room for. REQUIRES: 0 < slots <= kMaxBuffers; `host`
-  // outlives this object.
-  UringPinner(HostMemory& host, const PopulateOptions& populate, uint32_t slots = kMaxBuffers)
-      : host_(host), populate_(populate), slots_(slots) {}
+  // How long a kernel may take to un-charge what was given back: kernels before the rework of
+  // io_uring's resource nodes (Linux 6.1 is one) do so up to a second later.
+  static constexpr std::chrono::milliseconds kLateUnpin{2000};
+
+  // `slots`: how many buffers the table has room for. `late_unpin`: for how long after an Unpin a
+  // refused pin is tried again. REQUIRES: 0 < slots <= kMaxBuffers; `host` outlives this object.
+  UringPinner(HostMemory& host, const PopulateOptions& populate, uint32_t slots = kMaxBuffers,
+              std::chrono::milliseconds late_unpin = kLateUnpin)
+      : host_(host), populate_(populate), slots_(slots), late_unpin_(late_unpin) {}
   UringPinner(const UringPinner&) = delete;
   UringPinner& operator=(const UringPinner&) = delete;
   // REQUIRES: everything is unpinned.
@@ -35,15 +41,19 @@ class UringPinner final : public Pinner {
 
  private:
   absl::Status CreateTableOnce();
-  absl::StatusOr<uint32_t> TakeSlot();
+  absl::StatusOr<uint32_t> TakeSlot(const HostRange& piece);
   absl::Status PinPiece(const HostRange& piece, PinnedExtent& extent);
 
   HostMemory& host_;
   const PopulateOptions populate_;
   const uint32_t slots_;
+  const std::chrono::milliseconds late_unpin_;
   std::optional<BufferTable> table_;
-  uint32_t used_ = 0;               // Slots [0, used_) have been taken at least once;
-  std::vector<uint32_t> released_;  // of those, these are free again.
+  // Slots below used_ were taken at least once; those of them that are free again are in released_.
+  uint32_t used_ = 0;
+  std::vector<uint32_t> released_;
+  // When a buffer was last cleared.
+  std::chrono::steady_clock::time_point last_clear_ = {};
 };
 
 }  // namespace vmwire

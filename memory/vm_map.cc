@@ -19,7 +19,8 @@ VmMap::VmMap(PinTable& pins, const Options& options) : pins_(pins), options_(opt
 
 VmMap::~VmMap() {
   for (const auto& [start, entry] : entries_) {
-    VMWIRE_CHECK(!entry.IsHeld(), "a token outlives its map: " + vmwire::ToString(entry));
+    VMWIRE_CHECK(!entry.IsHeld(),
+                 "a system wiring or a token outlives its map: " + vmwire::ToString(entry));
     if (entry.user_wired) pins_.Unwire(*entry.object, entry.Pages());
   }
 }
@@ -67,7 +68,7 @@ absl::Status VmMap::Remove(const GuestRange& range) {
        ++it) {
     if (it->second.IsHeld()) {
       return absl::FailedPreconditionError(
-          absl::StrFormat("%s cannot be removed: in use by wirings or slots, entry %s",
+          absl::StrFormat("%s cannot be removed: system wirings or tokens depend on it, entry %s",
                           range.ToString(), vmwire::ToString(it->second)));
     }
   }

@@ -6,9 +6,9 @@
 // and that through PinTable.
 //
 // Invariants (CheckInvariants): entries are sorted, disjoint, not empty, inside [min, max); no two
-// neighbours could be merged; each page of a wired entry is counted in the pin table once for that
-// entry; user_wired_pages() is the sum over user-wired entries. After a failed operation all of
-// this is as before.
+// neighbours could be merged; each page of a wired entry is counted in the pin table, and pinned;
+// user_wired_pages() is the sum over user-wired entries. After a failed operation all of this is as
+// before.
 // Thread safety: thread-compatible.
 //
 // Errors, here and in wiring.h: NotFound is a hole; PermissionDenied an entry without the rights;
@@ -46,6 +46,7 @@ enum class WireFlags : uint8_t {
 constexpr WireFlags operator|(WireFlags a, WireFlags b) {
   return static_cast<WireFlags>(static_cast<uint8_t>(a) | static_cast<uint8_t>(b));
 }
+// False for kSystem and kNoHoles, which are the absence of the other flags.
 constexpr bool Has(WireFlags flags, WireFlags flag) {
   return (static_cast<uint8_t>(flags) & static_cast<uint8_t>(flag)) != 0;
 }
@@ -91,7 +92,7 @@ class VmMap {
   VmMap(PinTable& pins, const Options& options);
   VmMap(const VmMap&) = delete;
   VmMap& operator=(const VmMap&) = delete;
-  // Drops entries and user wirings. REQUIRES: no token is left.
+  // Drops entries and user wirings. REQUIRES: no system wiring and no token is left.
   ~VmMap();
 
   // Maps `range` to the object's pages from `offset`; nothing is faulted in. A neighbour of the
@@ -106,7 +107,8 @@ class VmMap {
   // FailedPrecondition: a system wiring or a token lies in it; nothing is done.
   absl::Status Remove(const GuestRange& range);
 
-  // Sets the rights of what is mapped in `range`; holes are passed over. Wirings stay.
+  // Sets the rights of what is mapped in `range`; holes are passed over. Wirings stay, and a slot
+  // that was made of a token keeps the rights of that time.
   // PermissionDenied: not within an entry's max_protection; nothing is done.
   absl::Status Protect(const GuestRange& range, Protection protection);
 
@@ -120,7 +122,8 @@ class VmMap {
                                   const WireProgress& progress = {});
 
   // vm_map_wire(9) and vm_map_unwire(9), without a token: each wire is to be undone by an unwire.
-  // See wiring.h.
+  // The codes are those of Wiring::Wire and Wiring::Unwire in wiring.h; after an error all is as
+  // before.
   absl::Status WireRange(const GuestRange& range, WireFlags flags,
                          const WireProgress& progress = {});
   absl::Status UnwireRange(const GuestRange& range, WireFlags flags);

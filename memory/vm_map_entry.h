@@ -36,7 +36,8 @@ struct VmMapEntry {
   uint32_t OwnerlessWires() const { return system_wires - token_wires; }
 
   bool IsWired() const { return system_wires != 0 || user_wired; }
-  // True if a token depends on the entry: it may be neither removed nor replaced.
+  // True if a system wiring or a token depends on the entry: it may be neither removed nor
+  // replaced.
   bool IsHeld() const { return system_wires != 0 || holds != 0; }
 
   // The object's pages behind the entry.

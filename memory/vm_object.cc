@@ -27,9 +27,12 @@ absl::Status AdviseHugePages(HostMemory& host, const HostRange& range, HugePages
   }
   absl::Status advised = host.Advise(range, HostAdvice::kHugePages);
   if (advised.ok()) return advised;
-  return absl::Status(advised.code(),
+  // A kernel without them does not know the advice.
+  const absl::StatusCode code =
+      absl::IsInvalidArgument(advised) ? absl::StatusCode::kUnimplemented : advised.code();
+  return absl::Status(code,
                       absl::StrCat(std::string(advised.message()),
-                                   "; without transparent huge pages use hugepages=none"));
+                                   "; without transparent huge pages, ask for small ones only"));
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ class [[nodiscard]] UnwiredByPolicy {
 
   const GuestRange& range() const { return mapped_.range(); }
   const std::vector<WiredRange>& windows() const { return windows_; }
-  // As WiredRange::Backing.
+  // As MappedRange::Backing.
   absl::StatusOr<HostBacking> Backing() const { return mapped_.Backing(); }
 
  private:
@@ -78,7 +78,8 @@ class WirePolicy {
   // machine's memory).
   absl::Status CheckWindows(const std::vector<GuestRange>& ranges) const;
 
-  // The bytes of `range` that Apply will wire: for a progress bar, and to refuse early.
+  // The bytes of `range` that Apply will wire, for a progress bar: windows that overlap count
+  // twice.
   uint64_t BytesToWire(const GuestRange& range) const;
 
   // Wires of `range` what the policy wants, and returns what a slot for all of `range` is made of.

@@ -10,6 +10,10 @@
 namespace vmwire {
 namespace {
 
+constexpr unsigned kKnownFlags = static_cast<unsigned>(WireFlags::kUser) |
+                                 static_cast<unsigned>(WireFlags::kHolesOk) |
+                                 static_cast<unsigned>(WireFlags::kWrite);
+
 std::optional<GuestRange> Clamp(const GuestRange& range, GuestAddress min, GuestAddress max) {
   return range.Intersect(GuestRange::Between(min, max));
 }
@@ -32,7 +36,14 @@ Wiring::Wiring(VmMap& map, const GuestRange& range, WireFlags flags, Owner owner
       range_(Clamp(range, map.options_.min, map.options_.max)),
       asked_(range) {}
 
+absl::Status Wiring::CheckFlags() const {
+  if ((static_cast<uint8_t>(flags_) & ~kKnownFlags) == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "unknown wire flags 0x%x for %s", static_cast<unsigned>(flags_), asked_.ToString()));
+}
+
 absl::Status Wiring::Wire() {
+  VMWIRE_RETURN_IF_ERROR(CheckFlags());
   VMWIRE_RETURN_IF_ERROR(Preflight());
   absl::Status wired = ForEachEntry(&Wiring::WireEntry);
   if (wired.ok()) {
@@ -45,6 +56,7 @@ absl::Status Wiring::Wire() {
 }
 
 absl::Status Wiring::Unwire() {
+  VMWIRE_RETURN_IF_ERROR(CheckFlags());
   absl::Status checked = ForEachEntry(&Wiring::CheckUnwirable);
   if (checked.ok()) CommitUnwire();
   if (range_.has_value()) map_.MergeAround(*range_);

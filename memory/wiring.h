@@ -34,11 +34,12 @@ class Wiring {
   Wiring(VmMap& map, const GuestRange& range, WireFlags flags, Owner owner,
          const WireProgress& progress);
 
-  // Besides the above: OutOfRange: an entry reaches past its object's end. ResourceExhausted: the
-  // budget, refused before the first fault; the user limit; a count; or the host's. Cancelled: the
-  // progress function said stop. Unimplemented, PermissionDenied: the host does not give the pin
-  // level.
+  // InvalidArgument: unknown flags. OutOfRange: an entry reaches past its object's end.
+  // ResourceExhausted: the budget, refused before the first fault; the user limit; a count; or the
+  // host's. Cancelled: the progress function said stop. Unimplemented, PermissionDenied: the host
+  // does not give the pin level. Unavailable: the host asked to try again too often.
   absl::Status Wire();
+  // NotFound, FailedPrecondition, InvalidArgument: as said above. Nothing is then unwired.
   absl::Status Unwire();
 
   // After Wire: what this call wired, as maximal runs, ascending. A user wiring of what was
@@ -52,6 +53,7 @@ class Wiring {
   // Calls `visit` with each entry of the range, clipped to it. NotFound at a hole, unless holes are
   // fine.
   absl::Status ForEachEntry(Visit visit);
+  absl::Status CheckFlags() const;
   absl::Status CheckHole(GuestAddress at, GuestAddress next) const;
   // Refuses what the budget cannot hold, before the first fault; an obstacle at the very start is
   // reported first.
@@ -77,13 +79,13 @@ class Wiring {
   VmMap& map_;
   const WireFlags flags_;
   const Owner owner_;
-  const WireProgress& progress_;
+  const WireProgress progress_;
   // The range inside the map's bounds; nullopt if none of it is.
   const std::optional<GuestRange> range_;
   const GuestRange asked_;
 
-  std::vector<GuestRange>
-      done_;  // The record: entries that the first phase passed and the second changes.
+  // The record: entries that the first phase passed and the second changes.
+  std::vector<GuestRange> done_;
   std::vector<GuestRange> pieces_;
   uint64_t user_pages_ = 0;  // Of the entries in done_, what a user wiring is charged for.
   uint64_t bytes_done_ = 0;

@@ -3,10 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 
 #include "absl/strings/str_format.h"
-#include "memory/check.h"
 #include "memory/errno_status.h"
 #include "memory/status_macros.h"
 
@@ -113,14 +114,16 @@ bool FakeHostMemory::IsLocked(const HostRange& range) const {
 
 bool FakeHostMemory::IsInBuffers(const HostRange& range) const {
   absl::MutexLock lock(&mutex_);
-  uint64_t covered = 0;
+  std::vector<bool> covered(range.pages());
   for (const auto& [number, table] : tables_) {
     for (const auto& [slot, buffer] : table.buffers) {
       const auto part = buffer.Intersect(range);
-      if (part.has_value()) covered += part->size();
+      if (!part.has_value()) continue;
+      const uint64_t first = FirstPage(range, *part);
+      std::fill_n(covered.begin() + static_cast<ptrdiff_t>(first), part->pages(), true);
     }
   }
-  return covered >= range.size();
+  return std::all_of(covered.begin(), covered.end(), [](bool page) { return page; });
 }
 
 std::vector<bool> FakeHostMemory::PinnedPages(const HostRange& range) const {
@@ -198,30 +201,35 @@ void FakeHostMemory::Unmap(const HostRange& range) {
 
 absl::Status FakeHostMemory::Advise(const HostRange& range, HostAdvice advice) {
   const JournalScope scope(journal_);
-  VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("%s 0x%x", Name(advice), range.size())));
+  const absl::Status entered =
+      journal_.Enter(absl::StrFormat("%s 0x%x", Name(advice), range.size()));
   absl::MutexLock lock(&mutex_);
   Mapping* mapping = Find(range);
   if (mapping == nullptr) return ErrnoStatus(ENOMEM, "advising what is not mapped");
-  if (advice != HostAdvice::kPopulateWrite) return absl::OkStatus();
+  if (advice != HostAdvice::kPopulateWrite) return entered;
+  // As the kernel's, a call that fails may have done a part.
+  const uint64_t pages = entered.ok() ? range.pages() : range.pages() / 2;
   const uint64_t first = FirstPage(mapping->range, range);
-  for (uint64_t page = first; page < first + range.pages(); ++page) mapping->resident.insert(page);
-  return absl::OkStatus();
+  for (uint64_t page = first; page < first + pages; ++page) mapping->resident.insert(page);
+  return entered;
 }
 
 absl::Status FakeHostMemory::Lock(const HostRange& range) {
   const JournalScope scope(journal_);
-  VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("lock 0x%x", range.size())));
+  const absl::Status entered = journal_.Enter(absl::StrFormat("lock 0x%x", range.size()));
   absl::MutexLock lock(&mutex_);
   Mapping* mapping = Find(range);
   if (mapping == nullptr) return ErrnoStatus(ENOMEM, "locking what is not mapped");
+  // As the kernel's, a call that fails may have done a part.
+  const uint64_t pages = entered.ok() ? range.pages() : range.pages() / 2;
   std::set<uint64_t> locked = mapping->locked;
   const uint64_t first = FirstPage(mapping->range, range);
-  for (uint64_t page = first; page < first + range.pages(); ++page) locked.insert(page);
+  for (uint64_t page = first; page < first + pages; ++page) locked.insert(page);
   const uint64_t more = locked.size() - mapping->locked.size();
   if ((LockedPages() + more) * kPageSize > memlock_limit_)
     return ErrnoStatus(ENOMEM, "RLIMIT_MEMLOCK");
   mapping->locked = std::move(locked);
-  return absl::OkStatus();
+  return entered;
 }
 
 void FakeHostMemory::Unlock(const HostRange& range) {

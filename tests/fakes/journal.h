@@ -3,8 +3,10 @@
 // Every fake call goes through Enter first. So a test can read the order of memory and KVM calls,
 // fail the n-th of them, and check after each one that what must always hold does hold.
 //
-// Invariants: a call that was made to fail is in the journal, marked, and had no effect.
-// Thread safety: thread-safe; observers run on the calling thread, outside the lock.
+// Invariants: a call that was made to fail is in the journal, marked, and had no effect but where
+// HostMemory says that a part may be done.
+// Thread safety: thread-safe, but that observers are added before the first call; they run on the
+// calling thread, outside the lock.
 #ifndef VMWIRE_TESTS_FAKES_JOURNAL_H_
 #define VMWIRE_TESTS_FAKES_JOURNAL_H_
 

@@ -46,6 +46,25 @@ TEST_F(MlockPinnerTest, UnpinUnlocks) {
   EXPECT_EQ(host_.locked_bytes(), 0u);
 }
 
+TEST_F(MlockPinnerTest, MoreExtentsThanMayBeLockedAreRefusedWithTheReason) {
+  MlockPinner pinner(host_, {}, 1);
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent,
+                              pinner.Pin(*range_.Slice(0, kPageSize), {}));
+
+  EXPECT_THAT(pinner.Pin(*range_.Slice(kPageSize, kPageSize), {}),
+              StatusIs(StatusCode::kResourceExhausted, HasSubstr("vm.max_map_count")));
+
+  pinner.Unpin(extent);
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent again,
+                              pinner.Pin(*range_.Slice(0, kPageSize), {}));
+  pinner.Unpin(again);
+}
+
+TEST_F(MlockPinnerTest, HalfOfTheMappingsAreForExtentsThatAreGivenBack) {
+  EXPECT_EQ(MaxLockedExtents(65530), 30717u);
+  EXPECT_EQ(MaxLockedExtents(100), 0u);
+}
+
 TEST_F(MlockPinnerTest, RefusedLockNamesTheRemedyAndFaultsNothingIn) {
   host_.SetMemlockLimit(3 * kPageSize);
 

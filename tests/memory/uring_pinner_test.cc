@@ -88,10 +88,36 @@ TEST_F(UringPinnerTest, NoSlotLeftIsResourceExhausted) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent first, pinner.Pin(PageAt(0), {}));
 
   EXPECT_THAT(pinner.Pin(PageAt(1), {}),
-              StatusIs(StatusCode::kResourceExhausted, HasSubstr("all 1 registered buffers")));
+              StatusIs(StatusCode::kResourceExhausted, HasSubstr("all 1 are in use")));
 
   EXPECT_EQ(host_.buffer_bytes(), kPageSize);
   pinner.Unpin(first);
+}
+
+TEST_F(UringPinnerTest, RefusalJustAfterAnUnpinIsTriedAgain) {
+  UringPinner pinner(host_, {});
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent first, pinner.Pin(PageAt(0), {}));
+  pinner.Unpin(first);
+  journal_.FailNth(2, ENOMEM);  // The buffer; before it comes the populate.
+
+  const absl::StatusOr<PinnedExtent> second = pinner.Pin(PageAt(0), {});
+
+  EXPECT_TRUE(journal_.failed());
+  ASSERT_THAT(second, IsOk());
+  pinner.Unpin(*second);
+}
+
+TEST_F(UringPinnerTest, StopBetweenTwoBuffersUnpinsTheFirst) {
+  UringPinner pinner(host_, {});
+  const HostRange large =
+      *host_.Map({.size = kMaxBufferBytes + kPageSize, .congruent_to = 0, .file = {}});
+
+  EXPECT_THAT(pinner.Pin(large, [this](uint64_t) { return host_.buffer_bytes() == 0; }),
+              StatusIs(StatusCode::kCancelled));
+
+  EXPECT_THAT(journal_.EntriesWith("set buffer"), SizeIs(1));
+  EXPECT_EQ(host_.buffer_bytes(), 0u);
+  host_.Unmap(large);
 }
 
 TEST_F(UringPinnerTest, FailedBufferGivesItsSlotBack) {

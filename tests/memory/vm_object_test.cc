@@ -80,7 +80,7 @@ TEST_F(VmObjectTest, RefusedAdviceForHugePagesNamesTheRemedy) {
   journal_.FailNth(2, EINVAL);
 
   EXPECT_THAT(VmObject::Create(host_, {.size = kPageSize}),
-              StatusIs(StatusCode::kInvalidArgument, HasSubstr("hugepages=none")));
+              StatusIs(StatusCode::kUnimplemented, HasSubstr("small ones")));
 }
 
 TEST_F(VmObjectTest, FailureOfAnyHostCallLeavesNothing) {

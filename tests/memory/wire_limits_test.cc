@@ -104,7 +104,7 @@ TEST(WireLimitsTest, ConfiguredLimitIsTakenAsItIs) {
 
   ASSERT_TRUE(configured.has_value());
   EXPECT_EQ(configured->bytes, 0u);
-  EXPECT_THAT(configured->remedy, HasSubstr("--wire-limit"));
+  EXPECT_THAT(configured->remedy, HasSubstr("raise it"));
 }
 
 }  // namespace

@@ -45,6 +45,14 @@ INSTANTIATE_TEST_SUITE_P(Levels, WiringFailureTest,
                          testing::Values(PinLevel::kResident, PinLevel::kPinned),
                          LevelName<testing::TestParamInfo<PinLevel>>);
 
+TEST_P(WiringFailureTest, UnknownFlagsAreRefused) {
+  test_.Add(10, 20);
+  const WireFlags unknown = static_cast<WireFlags>(8);
+
+  EXPECT_THAT(Refused(Pages(10, 20), StatusCode::kInvalidArgument, unknown), HasSubstr("0x8"));
+  EXPECT_THAT(map().UnwireRange(Pages(10, 20), unknown), StatusIs(StatusCode::kInvalidArgument));
+}
+
 TEST_P(WiringFailureTest, PreflightRefusesBeforeTheFirstFault) {
   test_.Add(10, 20);
   test_.Add(20, 30);

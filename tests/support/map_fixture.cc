@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -32,7 +33,8 @@ GuestRange Pages(uint64_t first, uint64_t end) {
 
 std::unique_ptr<Pinner> MakePinner(PinLevel level, HostMemory& host) {
   if (level == PinLevel::kResident) return std::make_unique<MlockPinner>(host, PopulateOptions{});
-  return std::make_unique<UringPinner>(host, PopulateOptions{});
+  return std::make_unique<UringPinner>(host, PopulateOptions{}, kMaxBuffers,
+                                       std::chrono::milliseconds(0));
 }
 
 TestMap::TestMap(const TestMapOptions& options)
