@@ -1,5 +1,6 @@
 // The first instruction of some bytes, as text.
 //
+// Invariants: the bytes are a guest's: whatever they are, this ends and says something.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_DISASSEMBLY_H_
 #define VMWIRE_VMM_DISASSEMBLY_H_

@@ -6,6 +6,9 @@
 //
 // Constants that are newer than those headers stand at the end; each is used only after
 // KVM_CHECK_EXTENSION.
+//
+// Invariants: nothing else of this project includes <linux/kvm.h>.
+// Thread safety: constants and types.
 #ifndef VMWIRE_VMM_KVM_ABI_H_
 #define VMWIRE_VMM_KVM_ABI_H_
 

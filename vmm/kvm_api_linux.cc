@@ -51,8 +51,8 @@ absl::StatusOr<SystemFd> KvmApiLinux::OpenSystem() {
   const int error = errno;
   if (error == ENOENT || error == ENODEV || error == ENXIO) {
     return absl::UnimplementedError(absl::StrFormat(
-        "no %s: this host has no usable KVM; load kvm_intel or kvm_amd, or, in a virtual machine, "
-        "enable nested virtualization",
+        "no usable %s; enable VT-x or SVM in the firmware (in a virtual machine: nested "
+        "virtualization), then `sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`",
         device_));
   }
   if (error == EACCES || error == EPERM) {

@@ -1,6 +1,6 @@
 #include "vmm/machine.h"
 
-#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -18,6 +18,8 @@ namespace {
 // CPUID leaf whose EAX bits 0 to 7 are the bits of a guest physical address (Intel SDM volume 2,
 // CPUID).
 constexpr uint32_t kAddressSizesLeaf = 0x80000008;
+// What no CPU exceeds (Intel SDM volume 3, 4.1.4).
+constexpr uint32_t kMostAddressBits = 52;
 // What a CPU without that leaf has.
 constexpr uint32_t kDefaultAddressBits = 36;
 
@@ -28,10 +30,36 @@ uint32_t GuestAddressBits(const std::vector<kvm_cpuid_entry2>& cpuid) {
   return kDefaultAddressBits;
 }
 
+// An error of memory/ with the options of ours that help.
+absl::Status WithOptions(const absl::Status& status, const MachineConfig& config) {
+  std::string options;
+  if (absl::IsResourceExhausted(status)) {
+    options = "; options that help: a smaller --memory size, --wire none";
+    if (config.wire_limit.has_value()) options += ", a larger --wire-limit";
+  } else if (absl::IsUnimplemented(status)) {
+    options = "; options that help: --pin-level resident, --memory hugepages=none";
+  }
+  return absl::Status(status.code(), std::string(status.message()) + options);
+}
+
+// An error of KVM at a call whose arguments are ours, not the user's.
+absl::Status OfKvm(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+      return absl::InternalError("KVM refused what it should take: " +
+                                 std::string(status.message()));
+    default:
+      return status;
+  }
+}
+
 std::unique_ptr<Pinner> MakePinner(const MachineHost& host, PinLevel level) {
   const PopulateOptions populate{.max_threads = static_cast<uint32_t>(host.limits.usable_cpus)};
   if (level == PinLevel::kPinned) return std::make_unique<UringPinner>(host.memory, populate);
-  return std::make_unique<MlockPinner>(host.memory, populate);
+  return std::make_unique<MlockPinner>(host.memory, populate,
+                                       MaxLockedExtents(host.limits.max_map_count));
 }
 
 WirePolicy MakePolicy(const MachineConfig& config, const GuestImage& image) {
@@ -70,18 +98,29 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const MachineConfig& co
                                                          const MachineHost& host,
                                                          MachineHooks hooks, Timeline& timeline) {
   std::unique_ptr<Machine> machine(new Machine(config, host, std::move(hooks), timeline));
-  VMWIRE_RETURN_IF_ERROR(machine->OpenKvm());
+  VMWIRE_RETURN_IF_ERROR(machine->CheckConfig(image));
+  VMWIRE_RETURN_IF_ERROR(OfKvm(machine->OpenKvm()));
   timeline.Mark(Step::kOpen);
-  VMWIRE_RETURN_IF_ERROR(machine->MapMemory(image));
+  VMWIRE_RETURN_IF_ERROR(WithOptions(machine->MapMemory(), config));
   timeline.Mark(Step::kMap);
-  VMWIRE_ASSIGN_OR_RETURN(std::vector<SlotBacking> backings, machine->WireMemory(image));
+  absl::StatusOr<std::vector<SlotBacking>> backings = machine->WireMemory(image);
+  if (!backings.ok()) return WithOptions(backings.status(), config);
   timeline.Mark(Step::kWire);
   VMWIRE_RETURN_IF_ERROR(machine->LoadImage(image));
   timeline.Mark(Step::kLoad);
-  VMWIRE_RETURN_IF_ERROR(machine->InstallSlots(std::move(backings)));
+  VMWIRE_RETURN_IF_ERROR(OfKvm(machine->InstallSlots(*std::move(backings))));
   timeline.Mark(Step::kSlot);
-  VMWIRE_RETURN_IF_ERROR(machine->PrepareCpu(image));
+  VMWIRE_RETURN_IF_ERROR(OfKvm(machine->PrepareCpu(image)));
   return machine;
+}
+
+absl::Status Machine::CheckConfig(const GuestImage& image) const {
+  // The CPU may address less; MapMemory asks it.
+  VMWIRE_ASSIGN_OR_RETURN(const GuestLayout layout,
+                          GuestLayout::Create(config_.memory_bytes, kMostAddressBits));
+  VMWIRE_RETURN_IF_ERROR(CheckFits(image, layout));
+  VMWIRE_RETURN_IF_ERROR(MakePolicy(config_, image).CheckWindows(layout.ram()));
+  return CheckHostCanGive(config_.memory_bytes);
 }
 
 absl::Status Machine::OpenKvm() {
@@ -98,11 +137,9 @@ absl::Status Machine::RegisterDevices() {
   return ports_.Register(kExitPort, ExitPort::kWindowSize, exit_port_);
 }
 
-absl::Status Machine::MapMemory(const GuestImage& image) {
+absl::Status Machine::MapMemory() {
   VMWIRE_ASSIGN_OR_RETURN(layout_,
                           GuestLayout::Create(config_.memory_bytes, GuestAddressBits(cpuid_)));
-  VMWIRE_RETURN_IF_ERROR(CheckFits(image, *layout_));
-  VMWIRE_RETURN_IF_ERROR(CheckHostCanGive(config_.memory_bytes));
   VMWIRE_ASSIGN_OR_RETURN(object_,
                           VmObject::Create(host_.memory, {.size = config_.memory_bytes,
                                                           .backing = config_.backing,
@@ -132,7 +169,6 @@ absl::Status Machine::CheckHostCanGive(uint64_t bytes) const {
 
 absl::StatusOr<std::vector<SlotBacking>> Machine::WireMemory(const GuestImage& image) {
   const WirePolicy policy = MakePolicy(config_, image);
-  VMWIRE_RETURN_IF_ERROR(policy.CheckWindows(layout_->ram()));
   uint64_t total = 0;
   for (const GuestRange& range : layout_->ram()) total += policy.BytesToWire(range);
   // What cannot fit as a whole is refused before the first range is faulted in. (DMA windows may

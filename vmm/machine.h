@@ -88,8 +88,10 @@ class Machine {
   Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
           Timeline& timeline);
 
+  // What can be refused without KVM, so that it is refused where there is none.
+  absl::Status CheckConfig(const GuestImage& image) const;
   absl::Status OpenKvm();
-  absl::Status MapMemory(const GuestImage& image);
+  absl::Status MapMemory();
   absl::StatusOr<std::vector<SlotBacking>> WireMemory(const GuestImage& image);
   absl::Status LoadImage(const GuestImage& image);
   absl::Status InstallSlots(std::vector<SlotBacking> backings);

@@ -1,6 +1,7 @@
 // What a machine is made of, as numbers and choices: nothing here has been checked against the host
 // yet.
 //
+// Invariants: none; Machine::Create checks.
 // Thread safety: values.
 #ifndef VMWIRE_VMM_MACHINE_CONFIG_H_
 #define VMWIRE_VMM_MACHINE_CONFIG_H_

@@ -41,12 +41,12 @@ RunOutcome RunLoop::Run() {
       return {RunOutcome::Kind::kInterrupted, static_cast<uint32_t>(stop_.signal()), ""};
     }
     const absl::StatusOr<RunResult> result = machine_.vcpu.Run();
-    if (!stats_.first_exit.has_value()) stats_.first_exit = std::chrono::steady_clock::now();
     if (!result.ok()) return OutcomeOfError(result.status());
     if (*result == RunResult::kInterrupted) {
       ++stats_.interruptions;
       continue;
     }
+    if (!stats_.first_exit.has_value()) stats_.first_exit = std::chrono::steady_clock::now();
     stats_.exits.Add(machine_.vcpu.run().exit_reason);
     if (std::optional<RunOutcome> outcome = HandleExit()) return *std::move(outcome);
   }

@@ -23,9 +23,9 @@ struct RunSummary {
   uint64_t wired_bytes = 0;
   uint64_t minor_faults = 0;  // Of the whole process.
   uint64_t major_faults = 0;
-  std::optional<HostUsage> guest_memory =
-      std::nullopt;  // What the host holds of guest memory.
-                     // Bytes of private memory of this process that are not guest memory.
+  // What the host holds of guest memory.
+  std::optional<HostUsage> guest_memory = std::nullopt;
+  // Bytes of private memory of this process that are not guest memory.
   std::optional<uint64_t> beyond_guest_memory = std::nullopt;
   RunStats run;
 };

@@ -1,11 +1,26 @@
 #include "vmm/vm.h"
 
 #include "absl/memory/memory.h"
+#include "absl/strings/str_format.h"
 #include "memory/status_macros.h"
 
 namespace vmwire {
 
+namespace {
+
+absl::Status Require(const System& system, int capability, const char* name, const char* since) {
+  VMWIRE_ASSIGN_OR_RETURN(const int value, system.CheckExtension(capability));
+  if (value > 0) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrFormat("this KVM lacks %s; boot Linux %s or newer", name, since));
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Vm>> Vm::Create(const System& system) {
+  VMWIRE_RETURN_IF_ERROR(Require(system, KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "2.6.25"));
+  // Without it a stop request could come too early to be seen.
+  VMWIRE_RETURN_IF_ERROR(Require(system, KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "4.13"));
   VMWIRE_ASSIGN_OR_RETURN(const int slots, system.CheckExtension(KVM_CAP_NR_MEMSLOTS));
   VMWIRE_ASSIGN_OR_RETURN(const int read_only, system.CheckExtension(KVM_CAP_READONLY_MEM));
   if (slots <= 0) {

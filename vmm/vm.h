@@ -16,8 +16,8 @@ namespace vmwire {
 
 class Vm {
  public:
-  // ResourceExhausted: no memory or descriptor for it. Unimplemented: KVM cannot take memory slots.
-  // REQUIRES: `system` outlives the object.
+  // ResourceExhausted: no memory or descriptor for it. Unimplemented: KVM lacks memory slots or
+  // immediate exits. REQUIRES: `system` outlives the object.
   static absl::StatusOr<std::unique_ptr<Vm>> Create(const System& system);
 
   Vm(const Vm&) = delete;

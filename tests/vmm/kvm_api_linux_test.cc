@@ -22,7 +22,7 @@ TEST(KvmApiLinuxTest, MissingDeviceIsUnimplementedWithTheRemedy) {
 
   EXPECT_THAT(System::Open(kvm),
               StatusIs(absl::StatusCode::kUnimplemented,
-                       AllOf(HasSubstr("no /nonexistent/kvm"), HasSubstr("kvm_intel or kvm_amd"),
+                       AllOf(HasSubstr("no usable /nonexistent/kvm"), HasSubstr("modprobe kvm_intel"),
                              HasSubstr("nested virtualization"))));
 }
 

@@ -34,6 +34,7 @@ GuestImage BootSector() {
 HostLimits LimitsOfTest() {
   HostLimits limits;
   limits.may_exceed_memlock = true;
+  limits.max_map_count = 65530;
   limits.memory_total = limits.memory_available = uint64_t{1} << 40;
   return limits;
 }
@@ -241,6 +242,34 @@ TEST(MachineTest, AGuestExceptionIsReportedByName) {
 
   EXPECT_EQ(outcome.kind, RunOutcome::Kind::kGuestException);
   EXPECT_THAT(outcome.report, HasSubstr("#GP (vector 13"));
+}
+
+TEST(MachineTest, WhatTheUserGotWrongIsRefusedWithoutKvm) {
+  MachineConfig config =
+      Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous);
+  config.memory_bytes = kMemory + 1;
+  FakeHost host(config);
+  Timeline timeline;
+
+  EXPECT_THAT(host.Create(timeline), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_TRUE(host.journal().entries().empty());
+}
+
+TEST(MachineTest, WhatKvmShouldTakeAndRefusesIsOurFailure) {
+  const MachineConfig config =
+      Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous);
+  for (uint64_t n = 1;; ++n) {
+    FakeHost host(config);
+    Timeline timeline;
+    host.journal().FailNth(n, EINVAL);
+    const absl::StatusOr<std::unique_ptr<Machine>> machine = host.Create(timeline);
+    if (!host.journal().failed()) break;
+    const std::vector<std::string> entries = host.journal().EntriesWith("kvm ");
+    const bool kvm_failed = !entries.empty() && entries.back().find("FAILED") != std::string::npos;
+    if (kvm_failed && !machine.ok()) {
+      EXPECT_THAT(machine, StatusIs(absl::StatusCode::kInternal)) << "call " << n;
+    }
+  }
 }
 
 // Policy, level, backing.

@@ -1,5 +1,6 @@
 // The block that tells a guest about its machine: see BootInfoHeader in vmm/guest_layout.h.
 //
+// Invariants: its size field tells how much there is; it fits in one page.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_BOOT_BOOT_INFO_H_
 #define VMWIRE_VMM_BOOT_BOOT_INFO_H_

@@ -1,5 +1,6 @@
 // All that a guest's start needs in memory beside the image itself.
 //
+// Invariants: nothing outside the places of vmm/guest_layout.h is written.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_BOOT_BOOT_STRUCTURES_H_
 #define VMWIRE_VMM_BOOT_BOOT_STRUCTURES_H_

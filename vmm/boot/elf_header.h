@@ -1,5 +1,6 @@
 // The file header of an ELF image, and what of it decides whether the image can be a guest.
 //
+// Invariants: a header that was read is that of a static x86-64 executable.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_BOOT_ELF_HEADER_H_
 #define VMWIRE_VMM_BOOT_ELF_HEADER_H_

@@ -5,6 +5,7 @@
 //
 // Notes of other owners are passed over. guests/runtime/vmwire_guest.h has macros that write these.
 //
+// Invariants: what was read is well-formed; an unknown type of our owner is refused.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_BOOT_ELF_NOTES_H_
 #define VMWIRE_VMM_BOOT_ELF_NOTES_H_

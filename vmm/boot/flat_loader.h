@@ -1,5 +1,6 @@
 // Flat images: bytes without a header.
 //
+// Invariants: an image that was loaded has one segment, which holds its entry.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_BOOT_FLAT_LOADER_H_
 #define VMWIRE_VMM_BOOT_FLAT_LOADER_H_

@@ -33,12 +33,16 @@ std::string ToString(ImageFormat format) {
   return "unknown";
 }
 
-absl::StatusOr<ImageFormatChoice> ParseImageFormatChoice(absl::string_view text) {
-  if (text == "auto") return ImageFormatChoice::kAuto;
-  if (text == "elf") return ImageFormatChoice::kElf;
-  if (text == "flat") return ImageFormatChoice::kFlat;
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown image format \"", text, "\": it is one of auto, elf, flat"));
+std::string ToString(ImageFormatChoice choice) {
+  switch (choice) {
+    case ImageFormatChoice::kAuto:
+      return "auto";
+    case ImageFormatChoice::kElf:
+      return "elf";
+    case ImageFormatChoice::kFlat:
+      return "flat";
+  }
+  return "unknown";
 }
 
 absl::StatusOr<GuestImage> LoadGuestImage(const std::string& path, const ImageOptions& options) {
@@ -82,21 +86,27 @@ std::optional<uint64_t> MemoryNeeded(const GuestImage& image) {
   return needed;
 }
 
+absl::Status CheckStartable(const GuestImage& image) {
+  for (const ImageSegment& segment : image.segments) {
+    if (MemoryNeededFor(segment.address, segment.memory_size).has_value()) continue;
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: the segment [0x%x, 0x%x) lies outside of guest memory: no memory size will do, for "
+        "memory is never at [3 GiB, 4 GiB) nor above 129 GiB",
+        image.path, segment.address.value(), segment.end().value()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckFits(const GuestImage& image, const GuestLayout& layout) {
+  VMWIRE_RETURN_IF_ERROR(CheckStartable(image));
   for (const ImageSegment& segment : image.segments) {
     if (layout.IsRam(segment.address, segment.memory_size)) continue;
-    const std::string what =
-        absl::StrFormat("%s: the segment [0x%x, 0x%x) lies outside of guest memory", image.path,
-                        segment.address.value(), segment.end().value());
-    const std::optional<uint64_t> needed = MemoryNeeded(image);
-    if (!needed.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          what,
-          ": no memory size will do, for memory is never at [3 GiB, 4 GiB) nor above 129 GiB"));
-    }
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s, which is %d bytes: the image needs --memory size=%dM or more", what,
-                        layout.memory_bytes(), *needed / kMiB));
+    // CheckStartable has seen that there is such a size.
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: the segment [0x%x, 0x%x) lies outside of guest memory, which is %d bytes: the image "
+        "needs --memory size=%dM or more",
+        image.path, segment.address.value(), segment.end().value(), layout.memory_bytes(),
+        MemoryNeeded(image).value_or(kMaxGuestMemory) / kMiB));
   }
   return absl::OkStatus();
 }

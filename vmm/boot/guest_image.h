@@ -66,8 +66,8 @@ struct GuestImage {
 
 enum class ImageFormatChoice { kAuto, kElf, kFlat };
 
-// "auto", "elf", "flat" to a choice. InvalidArgument, listing them: `text` is none of these.
-absl::StatusOr<ImageFormatChoice> ParseImageFormatChoice(absl::string_view text);
+// "auto", "elf", "flat".
+std::string ToString(ImageFormatChoice choice);
 
 struct ImageOptions {
   ImageFormatChoice format = ImageFormatChoice::kAuto;
@@ -89,6 +89,9 @@ absl::StatusOr<GuestImage> ParseGuestImage(const std::string& path, std::vector<
 // The least memory size, in whole MiB, with which `image` can be started; nullopt if no size will
 // do: a segment lies in the MMIO hole or beyond what a guest can have.
 std::optional<uint64_t> MemoryNeeded(const GuestImage& image);
+
+// InvalidArgument unless there is a memory size with which `image` can be started.
+absl::Status CheckStartable(const GuestImage& image);
 
 // InvalidArgument, naming the segment and the memory size to ask for, unless every segment lies in
 // the memory of `layout`.

@@ -1,13 +1,11 @@
 // The CPU state in which a guest image is entered.
 //
+// Invariants: the names are those that --start takes.
 // Thread safety: values.
 #ifndef VMWIRE_VMM_BOOT_START_MODE_H_
 #define VMWIRE_VMM_BOOT_START_MODE_H_
 
 #include <string>
-
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
 namespace vmwire {
 
@@ -20,9 +18,6 @@ enum class StartMode {
 
 // "real16", "protected32", "long64-ring0", "long64-ring3".
 std::string ToString(StartMode mode);
-
-// The reverse. InvalidArgument, listing the names: `text` is none of them.
-absl::StatusOr<StartMode> ParseStartMode(absl::string_view text);
 
 // True for the two modes with paging, an IDT and exception stubs.
 constexpr bool IsLongMode(StartMode mode) {

@@ -3,6 +3,7 @@
 // Code at CPL 3 is entered directly: KVM_SET_SREGS takes any privilege level, with VMX, SVM and
 // without either.
 //
+// Invariants: the same mode and entry give the same registers.
 // Thread safety: values.
 #ifndef VMWIRE_VMM_BOOT_START_STATE_H_
 #define VMWIRE_VMM_BOOT_START_STATE_H_

@@ -99,7 +99,7 @@ DoctorCheck JudgeKvmOpen(const HostProbe& probe) {
     case ENODEV:
       return {
           name, kFail, detail,
-          "enable VT-x or SVM in the firmware (in a virtual machine: nested virtualisation), then "
+          "enable VT-x or SVM in the firmware (in a virtual machine: nested virtualization), then "
           "`sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`"};
     case EACCES:
     case EPERM:
@@ -151,7 +151,8 @@ DoctorCheck JudgeMemlock(const HostLimits& limits) {
   const uint64_t used = std::max(limits.locked_bytes, limits.pinned_bytes);
   const uint64_t room = limits.memlock_soft > used ? limits.memlock_soft - used : 0;
   std::string detail =
-      absl::StrCat(FormatByteSize(limits.memlock_soft), "; guests with more cannot be wired");
+      absl::StrCat(FormatByteSize(room), " of ", FormatByteSize(limits.memlock_soft),
+                   " left; larger guests cannot be wired");
   if (room >= kFairRoom) return {name, kPass, detail, ""};
   std::string remedy =
       "add `* - memlock unlimited` to /etc/security/limits.d/vmwire.conf and log in again";

@@ -1,12 +1,16 @@
 // The exit status of the vmwire command: one table, for every way in which a command can end.
 //
-//   0        the guest ended well             4        the guest died (triple fault, exception,
-//   ...) 1        the monitor failed               124      time out 2        usage or bad input 16
-//   + n   the guest's own code n, 1 to 100 3        the host lacks or refuses something
+//   0       the guest ended well
+//   1       the monitor failed
+//   2       usage or bad input
+//   3       the host lacks or refuses something
+//   4       the guest died: triple fault, unhandled exception, an instruction that KVM cannot run
+//   16 + n  the guest's own code n, 1 to 100
 //
 // A run that SIGINT or SIGTERM ended gives everything back and then dies of that signal, as a shell
 // expects.
 //
+// Invariants: the same end gives the same status.
 // Thread safety: no state.
 #ifndef VMWIRE_VMM_CLI_EXIT_STATUS_H_
 #define VMWIRE_VMM_CLI_EXIT_STATUS_H_

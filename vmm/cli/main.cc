@@ -2,9 +2,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <new>
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "vmm/boot/guest_image.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/exit_status.h"
@@ -43,6 +45,10 @@ int InspectCommand(const RunArguments& arguments) {
     return ExitStatusOf(image.status());
   }
   std::fputs(Describe(*image).c_str(), stdout);
+  if (const absl::Status startable = CheckStartable(*image); !startable.ok()) {
+    PrintError("refused: " + std::string(startable.message()));
+    return ExitStatusOf(startable);
+  }
   return kExitOk;
 }
 
@@ -61,8 +67,11 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<CLI::App*> chosen = app.get_subcommands();
   if (extras.empty()) {
     PrintError(error.what());
-  } else if (chosen.empty() && extras.front().rfind('-', 0) != 0) {
+  } else if (const bool is_option = extras.front().rfind('-', 0) == 0;
+             chosen.empty() && !is_option) {
     PrintError(UnknownWordMessage("command", extras.front(), kCommands));
+  } else if (!is_option) {
+    PrintError("unexpected argument '" + absl::CEscape(extras.front()) + "'");
   } else {
     std::vector<std::string> known;
     for (const CLI::Option* option : (chosen.empty() ? app : *chosen.front()).get_options()) {
@@ -107,4 +116,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace vmwire
 
-int main(int argc, char** argv) { return vmwire::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return vmwire::Main(argc, argv);
+  } catch (const std::bad_alloc&) {
+    vmwire::PrintError("out of memory");
+    return vmwire::kExitMonitorFailed;
+  }
+}

@@ -12,6 +12,7 @@
 #include "memory/status_macros.h"
 #include "vmm/cli/byte_size.h"
 #include "vmm/cli/suggest.h"
+#include "vmm/guest_layout.h"
 
 namespace vmwire {
 namespace {
@@ -20,13 +21,13 @@ absl::Status Bad(const std::string& reason) { return absl::InvalidArgumentError(
 
 absl::StatusOr<uint64_t> ParseMemorySize(const std::string& text) {
   VMWIRE_ASSIGN_OR_RETURN(const uint64_t size, ParseByteSize(text));
-  if (size == 0) return Bad("size is 0; give the guest at least one page");
-  const uint64_t below = AlignDown(size, kPageSize);
-  if (below != size) {
-    const std::string nearest = below == 0 ? absl::StrCat("the nearest is ", kPageSize)
-                                           : absl::StrCat("the next below is ", below);
+  if (size < kMinGuestMemory) {
+    return Bad(
+        absl::StrCat("size ", size, " is too small; the least is ", kMinGuestMemory, " (1M)"));
+  }
+  if (!IsAligned(size, kPageSize)) {
     return Bad(absl::StrCat("size ", size, " is not a multiple of the page size (", kPageSize,
-                            " bytes); ", nearest));
+                            " bytes); the next below is ", AlignDown(size, kPageSize)));
   }
   return size;
 }

@@ -1,8 +1,8 @@
 // The options of `vmwire run` that say what guest memory is: --memory and --dma-window. Messages do
 // not name the option; the caller puts it in front.
 //
-// Invariants: a MemoryOption that was parsed has a size of whole pages, and not 0. Whether the
-// machine and the host can give that much is the machine's to say.
+// Invariants: a MemoryOption that was parsed has a size of whole pages, and at least
+// kMinGuestMemory. Whether the machine and the host can give that much is the machine's to say.
 //
 // Thread safety: nothing shared.
 #ifndef VMWIRE_VMM_CLI_MEMORY_OPTION_H_
@@ -14,15 +14,12 @@
 #include "absl/status/statusor.h"
 #include "memory/page_range.h"
 #include "memory/vm_object.h"
+#include "vmm/machine_config.h"
 
 namespace vmwire {
 
-// Enough for the tiny guests, and less than the usual RLIMIT_MEMLOCK of 8 MiB, so that an
-// unprivileged user can wire all of it.
-inline constexpr uint64_t kDefaultMemorySize = uint64_t{4} << 20;
-
 struct MemoryOption {
-  uint64_t size = kDefaultMemorySize;  // Bytes; whole pages.
+  uint64_t size = kDefaultMemoryBytes;  // Bytes; whole pages.
   MemoryBacking backing = MemoryBacking::kAnonymous;
   HugePages huge_pages = HugePages::kTransparent;
 };
@@ -30,7 +27,8 @@ struct MemoryOption {
 // Parses "size=128M,backing=anonymous|memfd,hugepages=thp|none". Each key at most once, in any
 // order; what is absent keeps its default. The first may be the size alone: "128M,backing=memfd".
 // InvalidArgument: an unknown key or value (the nearest known one is named), a key twice or without
-// a value, or a size that is no size, 0, not page-aligned or beyond 64 bits.
+// a value, or a size that is no size, less than kMinGuestMemory, not page-aligned or beyond 64
+// bits.
 absl::StatusOr<MemoryOption> ParseMemoryOption(const std::string& text);
 
 // Parses "GPA+LEN", two sizes as ParseByteSize knows them: "0x100000+64K".

@@ -1,12 +1,18 @@
 #include "vmm/cli/run_command.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
+#include <cstring>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "memory/host_limits.h"
@@ -37,8 +43,8 @@ class StopOnSignal {
     stop_of_process = &stop;
     struct sigaction action = {};
     action.sa_handler = StopOfProcess;
-    sigaction(SIGINT, &action, &old_interrupt_);
-    sigaction(SIGTERM, &action, &old_terminate_);
+    Take(SIGINT, action, old_interrupt_);
+    Take(SIGTERM, action, old_terminate_);
   }
   StopOnSignal(const StopOnSignal&) = delete;
   StopOnSignal& operator=(const StopOnSignal&) = delete;
@@ -49,40 +55,66 @@ class StopOnSignal {
   }
 
  private:
+  // Who started us with a signal ignored, as a shell does for a background job, wants it so.
+  static void Take(int signal, const struct sigaction& action, struct sigaction& old) {
+    sigaction(signal, &action, &old);
+    if (old.sa_handler == SIG_IGN) sigaction(signal, &old, nullptr);
+  }
+
   struct sigaction old_interrupt_ = {};
   struct sigaction old_terminate_ = {};
 };
 
-// Writes what the guest printed to stdout. If nobody reads it any more, the guest is stopped as if
-// by SIGPIPE.
+// Writes what the guest printed to stdout. Where nobody takes it, a stop request still ends the
+// run.
 class GuestOutput {
  public:
   explicit GuestOutput(StopRequest& stop) : stop_(stop) {}
 
   void Write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return Fail();
-      bytes = bytes.subspan(static_cast<size_t>(written));
+    // A pipe that is ready takes a line whole, so that no write blocks.
+    static_assert(Serial16550::kMaxLine <= PIPE_BUF);
+    while (!bytes.empty() && error_ == 0) {
+      pollfd out = {STDOUT_FILENO, POLLOUT, 0};
+      // Bounded, since a signal may come just before; after a stop only what goes at once.
+      const bool ready = poll(&out, 1, stop_.requested() ? 0 : kPatienceMs) > 0;
+      if (!ready && stop_.requested()) return;
+      if (ready) WriteSome(bytes);
     }
   }
 
+  // OK unless the guest's output could not be written.
+  absl::Status Result() const {
+    if (error_ == 0 || error_ == EPIPE) return absl::OkStatus();
+    return absl::InternalError(
+        absl::StrFormat("cannot write the guest's output: %s", strerrordesc_np(error_)));
+  }
+
  private:
-  void Fail() {
-    if (!failed_)
-      PrintError(absl::StrFormat("cannot write the guest's output: %s", strerrordesc_np(errno)));
-    failed_ = true;
-    stop_.Stop(SIGPIPE);
+  static constexpr int kPatienceMs = 100;
+
+  void WriteSome(std::span<const std::byte>& bytes) {
+    const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    } else if (errno != EINTR && errno != EAGAIN) {
+      error_ = errno;
+      // A reader that went away ends the run as it ends any filter.
+      stop_.Stop(error_ == EPIPE ? SIGPIPE : 0);
+    }
   }
 
   StopRequest& stop_;
-  bool failed_ = false;
+  int error_ = 0;
 };
 
 void PrintOutcome(const RunOutcome& outcome) {
   if (!outcome.report.empty()) {
-    PrintError(absl::StrFormat("the guest died: %s", ToString(outcome.kind)));
+    const int status = ExitStatusOf(outcome);
+    const char* const who = status == kExitGuestDied   ? "the guest died"
+                            : status == kExitHostLacks ? "the host failed the guest"
+                                                       : "the monitor failed";
+    PrintError(absl::StrFormat("%s: %s", who, ToString(outcome.kind)));
     std::fputs(outcome.report.c_str(), stderr);
   }
   if (outcome.kind == RunOutcome::Kind::kExited &&
@@ -93,12 +125,13 @@ void PrintOutcome(const RunOutcome& outcome) {
 }
 
 struct Launch {
-  absl::Status error;  // Of what kept the guest from running; else `outcome` is what became of it.
+  // Of what kept the guest from running, or us from writing its output.
+  absl::Status error;
   RunOutcome outcome = {};
 };
 
 Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& stop) {
-  const absl::StatusOr<GuestImage> image = LoadGuestImage(options.image_path, options.image);
+  absl::StatusOr<GuestImage> image = LoadGuestImage(options.image_path, options.image);
   if (!image.ok()) return {.error = image.status()};
   absl::StatusOr<HostLimits> limits = ReadHostLimits();
   if (!limits.ok()) return {.error = limits.status()};
@@ -106,7 +139,7 @@ Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& 
   HostMemoryLinux host_memory;
   KvmApiLinux kvm;
   GuestOutput output(stop);
-  ProgressBar bar("wiring guest memory");
+  ProgressBar bar("wiring");
   const MachineHooks hooks = {
       .serial = [&output](std::span<const std::byte> bytes) { output.Write(bytes); },
       .progress = [&](uint64_t done,
@@ -115,7 +148,9 @@ Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& 
       options.machine, *image, {host_memory, kvm, *std::move(limits)}, hooks, timeline);
   bar.Finish();
   if (!machine.ok()) return {.error = machine.status()};
+  image = absl::UnknownError("loaded");  // The guest has it now; the copy of the file can go.
   Launch launch{.error = absl::OkStatus(), .outcome = (*machine)->Run(stop)};
+  launch.error = output.Result();
   PrintOutcome(launch.outcome);
   if (options.stats || options.json) {
     const RunSummary summary = Summarize(options.machine, **machine, host_memory, timeline);
@@ -131,13 +166,15 @@ int RunCommand(const RunOptions& options, Timeline& timeline) {
   // A reader of the guest's output that goes away is an error of write, not the end of this
   // process.
   signal(SIGPIPE, SIG_IGN);
+  // Nor is a memory file that RLIMIT_FSIZE forbids.
+  signal(SIGXFSZ, SIG_IGN);
   StopRequest stop;
   Launch launch;
   {
     const StopOnSignal stop_on_signal(stop);
     launch = LaunchAndRun(options, timeline, stop);
   }
-  if (stop.requested()) {
+  if (stop.requested() && stop.signal() > 0) {
     // Everything is given back; now the process ends as it would have without us.
     signal(stop.signal(), SIG_DFL);
     raise(stop.signal());

@@ -4,6 +4,7 @@
 // SIGTERM end the wiring or the run, everything is given back, and the process then dies of that
 // signal.
 //
+// Invariants: when it returns, the machine is gone and the signal handlers are as before.
 // Thread safety: called once, from the main thread.
 #ifndef VMWIRE_VMM_CLI_RUN_COMMAND_H_
 #define VMWIRE_VMM_CLI_RUN_COMMAND_H_

@@ -1,6 +1,7 @@
 #include "vmm/cli/run_options.h"
 
-#include <map>
+#include <CLI/CLI.hpp>
+#include <initializer_list>
 
 #include "absl/strings/str_cat.h"
 #include "memory/status_macros.h"
@@ -16,13 +17,15 @@ absl::Status Of(const std::string& option, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(option, ": ", std::string(status.message())));
 }
 
+// The one of `choices` whose name is `word`.
 template <typename T>
 absl::StatusOr<T> Choose(const std::string& option, const std::string& word,
-                         const std::map<std::string, T>& choices) {
-  const auto found = choices.find(word);
-  if (found != choices.end()) return found->second;
+                         std::initializer_list<T> choices) {
   std::vector<std::string> known;
-  for (const auto& [name, value] : choices) known.push_back(name);
+  for (const T choice : choices) {
+    known.emplace_back(ToString(choice));
+    if (known.back() == word) return choice;
+  }
   return absl::InvalidArgumentError(
       absl::StrCat(option, ": ", UnknownWordMessage("value", word, known)));
 }
@@ -38,13 +41,11 @@ absl::Status ResolveMemory(const RunArguments& arguments, MachineConfig& machine
 }
 
 absl::Status ResolveWiring(const RunArguments& arguments, MachineConfig& machine) {
-  VMWIRE_ASSIGN_OR_RETURN(machine.wire, Choose<WirePolicyKind>("--wire", arguments.wire,
-                                                               {{"all", WirePolicyKind::kAll},
-                                                                {"dma", WirePolicyKind::kDma},
-                                                                {"none", WirePolicyKind::kNone}}));
-  VMWIRE_ASSIGN_OR_RETURN(machine.pin_level, Choose<PinLevel>("--pin-level", arguments.pin_level,
-                                                              {{"resident", PinLevel::kResident},
-                                                               {"pinned", PinLevel::kPinned}}));
+  VMWIRE_ASSIGN_OR_RETURN(
+      machine.wire, Choose("--wire", arguments.wire,
+                           {WirePolicyKind::kAll, WirePolicyKind::kDma, WirePolicyKind::kNone}));
+  VMWIRE_ASSIGN_OR_RETURN(machine.pin_level, Choose("--pin-level", arguments.pin_level,
+                                                    {PinLevel::kResident, PinLevel::kPinned}));
   if (!arguments.dma_windows.empty() && machine.wire != WirePolicyKind::kDma) {
     return absl::InvalidArgumentError(absl::StrCat("--dma-window is for --wire dma; with --wire ",
                                                    arguments.wire, " it would do nothing"));
@@ -115,18 +116,14 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
 
 absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments) {
   ImageOptions options;
-  VMWIRE_ASSIGN_OR_RETURN(options.format,
-                          Choose<ImageFormatChoice>("--format", arguments.format,
-                                                    {{"auto", ImageFormatChoice::kAuto},
-                                                     {"elf", ImageFormatChoice::kElf},
-                                                     {"flat", ImageFormatChoice::kFlat}}));
+  VMWIRE_ASSIGN_OR_RETURN(options.format, Choose("--format", arguments.format,
+                                                 {ImageFormatChoice::kAuto, ImageFormatChoice::kElf,
+                                                  ImageFormatChoice::kFlat}));
   if (!arguments.start.empty()) {
-    VMWIRE_ASSIGN_OR_RETURN(options.start,
-                            Choose<StartMode>("--start", arguments.start,
-                                              {{"real16", StartMode::kReal16},
-                                               {"protected32", StartMode::kProtected32},
-                                               {"long64-ring0", StartMode::kLong64Ring0},
-                                               {"long64-ring3", StartMode::kLong64Ring3}}));
+    VMWIRE_ASSIGN_OR_RETURN(
+        options.start, Choose("--start", arguments.start,
+                              {StartMode::kReal16, StartMode::kProtected32, StartMode::kLong64Ring0,
+                               StartMode::kLong64Ring3}));
   }
   return options;
 }

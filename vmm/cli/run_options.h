@@ -6,13 +6,16 @@
 #ifndef VMWIRE_VMM_CLI_RUN_OPTIONS_H_
 #define VMWIRE_VMM_CLI_RUN_OPTIONS_H_
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "vmm/boot/guest_image.h"
 #include "vmm/machine_config.h"
+
+namespace CLI {
+class App;
+}
 
 namespace vmwire {
 

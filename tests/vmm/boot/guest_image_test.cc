@@ -102,14 +102,6 @@ TEST(GuestImage, LoadNamesAMissingFile) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("/nonexistent/image")));
 }
 
-TEST(ImageFormatChoice, ParsesItsNamesAndListsThemOtherwise) {
-  EXPECT_EQ(*ParseImageFormatChoice("auto"), ImageFormatChoice::kAuto);
-  EXPECT_EQ(*ParseImageFormatChoice("elf"), ImageFormatChoice::kElf);
-  EXPECT_EQ(*ParseImageFormatChoice("flat"), ImageFormatChoice::kFlat);
-  EXPECT_THAT(ParseImageFormatChoice("raw"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("auto, elf, flat")));
-}
-
 TEST(CheckFits, AcceptsAnImageThatEndsWithMemory) {
   EXPECT_THAT(CheckFits(ElfImage(0x1fd000), LayoutOf(2 * kMiB)), IsOk());
 }

@@ -31,13 +31,13 @@ TEST(ParseMemoryOption, AbsentKeysKeepTheirDefaults) {
   const absl::StatusOr<MemoryOption> option = ParseMemoryOption("backing=anonymous");
 
   ASSERT_TRUE(option.ok()) << option.status();
-  EXPECT_EQ(option->size, kDefaultMemorySize);
+  EXPECT_EQ(option->size, kDefaultMemoryBytes);
   EXPECT_EQ(option->huge_pages, HugePages::kTransparent);
 }
 
 TEST(ParseMemoryOption, SizeOfWholePagesNeedsNoUnit) {
-  ASSERT_TRUE(ParseMemoryOption("size=0x3000").ok());
-  EXPECT_EQ(ParseMemoryOption("size=0x3000")->size, 0x3000u);
+  ASSERT_TRUE(ParseMemoryOption("size=0x103000").ok());
+  EXPECT_EQ(ParseMemoryOption("size=0x103000")->size, 0x103000u);
 }
 
 struct Refused {
@@ -66,10 +66,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"1M,size=2M", "'size' is given twice"},
         Refused{"backing=memfd,1M", "'1M' is not KEY=VALUE"}, Refused{"1M,", "not KEY=VALUE"},
         Refused{",1M", "empty"}, Refused{"=1M", "unknown key ''"}, Refused{"size=", "empty"},
-        Refused{"backing=", "unknown backing ''"}, Refused{"size=0", "size is 0"},
-        Refused{"size=0M", "size is 0"}, Refused{"-5M", "negative"}, Refused{"1.5M", "fraction"},
-        Refused{"lots", "number"}, Refused{"size=4097", "not a multiple of the page size"},
-        Refused{"size=1", "the nearest is 4096"}, Refused{"size=16777216T", "beyond 64 bits"},
+        Refused{"backing=", "unknown backing ''"},
+        Refused{"size=0", "too small; the least is 1048576"}, Refused{"size=0M", "too small"},
+        Refused{"-5M", "negative"}, Refused{"1.5M", "fraction"}, Refused{"lots", "number"},
+        Refused{"size=1048577", "not a multiple of the page size"},
+        Refused{"size=1048575", "too small"}, Refused{"size=16777216T", "beyond 64 bits"},
         Refused{"size=99999999999999999999", "beyond 64 bits"}));
 
 TEST(ParseDmaWindow, StartAndSizeTakeUnits) {
