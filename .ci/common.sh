@@ -12,8 +12,8 @@ kvm_problem() {
   if { : <>/dev/kvm; } 2>/dev/null; then
     return
   elif [ ! -e /dev/kvm ]; then
-    echo 'there is no /dev/kvm: enable VT-x or SVM in the firmware (in a virtual machine: nested virtualisation), then' \
-      'run `sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`'
+    echo 'there is no /dev/kvm: enable VT-x or SVM in the firmware (in a virtual machine: nested virtualization), then' \
+      '`sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`'
   elif [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
     echo "/dev/kvm may not be opened by $(id -un): run \`sudo usermod -aG kvm $(id -un)\`, then log in again"
   else
@@ -59,6 +59,7 @@ build() {
       cd "$root" && logged "$log" cmake --preset "$preset" || exit
       touch "$folder/configured"
     fi
-    logged "$log" cmake --build "$folder" ${*:+--target "$@"}
+    # A test program that was renamed or removed would still be there, and be run.
+    logged "$log" cmake --build "$folder" ${*:+--target "$@"} && logged "$log" ninja -C "$folder" -t cleandead
   ) 9>"$root/build/$preset.lock"
 }

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/io_uring.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +13,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
+#include "memory/host_limits.h"
 
 namespace vmwire {
 
@@ -29,6 +35,34 @@ std::optional<std::string> NoUsableKvm() {
   const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm < 0) return std::strerror(errno);
   close(kvm);
+  return std::nullopt;
+}
+
+std::optional<std::string> NoUsableIoUring() {
+  io_uring_params parameters = {};
+  const long ring = syscall(__NR_io_uring_setup, 1, &parameters);
+  if (ring < 0) return absl::StrFormat("no usable io_uring: %s", std::strerror(errno));
+  close(static_cast<int>(ring));
+  return std::nullopt;
+}
+
+std::optional<std::string> CannotHave(uint64_t bytes) {
+  const absl::StatusOr<HostLimits> limits = ReadHostLimits();
+  if (!limits.ok()) return limits.status().ToString();
+  const uint64_t total = limits->memory_total + limits->swap_total;
+  if (total >= bytes && (!limits->cgroup.has_value() || limits->cgroup->limit >= bytes))
+    return std::nullopt;
+  return absl::StrFormat("needs %d GiB of memory and swap", bytes >> 30);
+}
+
+std::optional<std::string> CannotWire(uint64_t bytes) {
+  const absl::StatusOr<HostLimits> limits = ReadHostLimits();
+  if (!limits.ok()) return limits.status().ToString();
+  if (!limits->may_exceed_memlock && limits->memlock_soft < bytes)
+    return absl::StrFormat("needs an RLIMIT_MEMLOCK of %d MiB", bytes >> 20);
+  if (limits->memory_available < bytes ||
+      (limits->cgroup.has_value() && limits->cgroup->room() < bytes))
+    return absl::StrFormat("needs %d MiB of free memory", bytes >> 20);
   return std::nullopt;
 }
 

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,6 +26,13 @@ ProcessResult Vmwire(const std::vector<std::string>& arguments,
 
 // Why no guest can run here; nullopt if /dev/kvm can be used.
 std::optional<std::string> NoUsableKvm();
+
+// Why --pin-level pinned cannot work in this process; nullopt if io_uring can be used.
+std::optional<std::string> NoUsableIoUring();
+
+// Why a guest cannot have memory of `bytes`, or have it wired, here; nullopt if it can.
+std::optional<std::string> CannotHave(uint64_t bytes);
+std::optional<std::string> CannotWire(uint64_t bytes);
 
 // In the child: RLIMIT_MEMLOCK of `bytes`, and no CAP_IPC_LOCK to get around it. False if that
 // can't be had.
@@ -46,8 +54,11 @@ class ScratchFolder {
   std::string path_;
 };
 
-// A flat real-mode guest that never ends: jmp to itself.
-inline const std::string kEndlessGuest = "\xeb\xfe";
+// Flat real-mode guests that never end. The first prints one empty line, then jumps to itself:
+// mov dx, 0x3f8; mov al, 10; out dx, al; jmp $. The other prints empty lines: its jump is to the
+// out.
+inline const std::string kEndlessGuest = "\xba\xf8\x03\xb0\x0a\xee\xeb\xfe";
+inline const std::string kEndlessPrinter = "\xba\xf8\x03\xb0\x0a\xee\xeb\xfd";
 
 // Tests that launch guests skip themselves where no guest can run.
 class LaunchTest : public testing::Test {

@@ -11,8 +11,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/end_to_end/command.h"
 
@@ -25,19 +31,34 @@ constexpr uid_t kNobody = 65534;
 constexpr gid_t kKvmGroup = 54321;
 constexpr rlim_t kUsualMemlock = 8 << 20;
 
-// In the child: a /dev/kvm of `mode` that belongs to kKvmGroup, in a mount namespace of its own;
-// then somebody else.
-bool BecomeUnprivileged(const std::string& folder, mode_t mode) {
+// In the child: says on stderr what failed, unless it has not.
+bool Succeeded(bool success, const char* what) {
+  if (!success) dprintf(STDERR_FILENO, "%s: %s", what, std::strerror(errno));
+  return success;
+}
+
+// In the child: a /dev/kvm of `mode` that belongs to kKvmGroup, in a mount namespace of its own.
+bool ReplaceKvm(const std::string& folder, mode_t mode) {
   struct stat real = {};
   const std::string node = folder + "/kvm";
-  if (stat("/dev/kvm", &real) != 0 || unshare(CLONE_NEWNS) != 0) return false;
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
-  if (mknod(node.c_str(), S_IFCHR | mode, real.st_rdev) != 0) return false;
-  if (chown(node.c_str(), 0, kKvmGroup) != 0 || chmod(node.c_str(), mode) != 0) return false;
-  if (mount(node.c_str(), "/dev/kvm", nullptr, MS_BIND, nullptr) != 0) return false;
+  unlink(node.c_str());  // Of an earlier child.
+  return Succeeded(stat("/dev/kvm", &real) == 0, "stat /dev/kvm") &&
+         Succeeded(unshare(CLONE_NEWNS) == 0, "unshare") &&
+         Succeeded(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "mount /") &&
+         Succeeded(mknod(node.c_str(), S_IFCHR | mode, real.st_rdev) == 0, "mknod") &&
+         Succeeded(chown(node.c_str(), 0, kKvmGroup) == 0, "chown") &&
+         Succeeded(chmod(node.c_str(), mode) == 0, "chmod") &&
+         Succeeded(mount(node.c_str(), "/dev/kvm", nullptr, MS_BIND, nullptr) == 0,
+                   "mount /dev/kvm");
+}
+
+// The same; then somebody else.
+bool BecomeUnprivileged(const std::string& folder, mode_t mode) {
   const rlimit limit = {kUsualMemlock, kUsualMemlock};
-  return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && setgroups(1, &kKvmGroup) == 0 &&
-         setgid(kNobody) == 0 && setuid(kNobody) == 0;
+  return ReplaceKvm(folder, mode) &&
+         Succeeded(setrlimit(RLIMIT_MEMLOCK, &limit) == 0, "setrlimit") &&
+         Succeeded(setgroups(1, &kKvmGroup) == 0, "setgroups") &&
+         Succeeded(setgid(kNobody) == 0, "setgid") && Succeeded(setuid(kNobody) == 0, "setuid");
 }
 
 class UnprivilegedTest : public LaunchTest {
@@ -48,6 +69,9 @@ class UnprivilegedTest : public LaunchTest {
     if (geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
     // The build folder may be closed to others.
     ASSERT_EQ(chmod(scratch_.path().c_str(), 0755), 0);
+    const std::string reason = WhyNot(
+        [] { return Succeeded(open("/dev/kvm", O_RDWR | O_CLOEXEC) >= 0, "open /dev/kvm"); });
+    if (!reason.empty()) GTEST_SKIP() << "nobody else can be given /dev/kvm here: " << reason;
     std::filesystem::copy(CommandPath(), command_ = scratch_.File("vmwire"));
     std::filesystem::copy(GuestPath("hello"), hello_ = scratch_.File("hello"));
   }
@@ -57,6 +81,12 @@ class UnprivilegedTest : public LaunchTest {
     command.insert(command.end(), arguments.begin(), arguments.end());
     return Process::Run(command,
                         [this, mode] { return BecomeUnprivileged(scratch_.path(), mode); });
+  }
+
+  // Why `attempt` of somebody else fails here, as it says on stderr; empty if it does not.
+  std::string WhyNot(const std::function<bool()>& attempt) {
+    const auto in_child = [&] { return BecomeUnprivileged(scratch_.path(), 0660) && attempt(); };
+    return Process::Run({"/bin/true"}, in_child).err;
   }
 
   ScratchFolder scratch_;
@@ -71,6 +101,12 @@ TEST_F(UnprivilegedTest, HelloRunsWithTheDefaults) {
 }
 
 TEST_F(UnprivilegedTest, HelloRunsPinned) {
+  const std::string reason = WhyNot([] {
+    const std::optional<std::string> no_ring = NoUsableIoUring();
+    if (no_ring.has_value()) dprintf(STDERR_FILENO, "%s", no_ring->c_str());
+    return !no_ring.has_value();
+  });
+  if (!reason.empty()) GTEST_SKIP() << reason;
   const ProcessResult result = Run({"--pin-level", "pinned"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +86,23 @@ bool Process::WaitForOutput(const std::string& text) {
     if (!ReadSome()) return false;
   }
   return true;
+}
+
+void Process::CloseOutput() {
+  if (out_ >= 0) close(out_);
+  out_ = -1;
+}
+
+int Process::UnreadOutput() const {
+  int bytes = 0;
+  return ioctl(out_, FIONREAD, &bytes) == 0 ? bytes : 0;
+}
+
+bool Process::HasEnded() const {
+  siginfo_t info = {};
+  // WNOWAIT: its status stays for Finish.
+  return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid_;
 }
 
 ProcessResult Process::Finish() {

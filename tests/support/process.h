@@ -35,6 +35,12 @@ class Process {
   void Signal(int signal) const;
   // Reads stdout until it holds `text`, or the time is up.
   bool WaitForOutput(const std::string& text);
+  // Goes away as the reader of stdout, as `head` does.
+  void CloseOutput();
+  // Bytes of stdout that the child has written and nobody has read.
+  int UnreadOutput() const;
+  // True once the child has died. Reads nothing, unlike Finish.
+  bool HasEnded() const;
   // Reads on to the end of the child.
   ProcessResult Finish();
 

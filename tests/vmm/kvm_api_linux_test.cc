@@ -22,8 +22,8 @@ TEST(KvmApiLinuxTest, MissingDeviceIsUnimplementedWithTheRemedy) {
 
   EXPECT_THAT(System::Open(kvm),
               StatusIs(absl::StatusCode::kUnimplemented,
-                       AllOf(HasSubstr("no usable /nonexistent/kvm"), HasSubstr("modprobe kvm_intel"),
-                             HasSubstr("nested virtualization"))));
+                       AllOf(HasSubstr("no usable /nonexistent/kvm"),
+                             HasSubstr("modprobe kvm_intel"), HasSubstr("nested virtualization"))));
 }
 
 TEST(KvmApiLinuxTest, DeviceWithoutRightIsPermissionDeniedWithTheRemedy) {
