@@ -2,7 +2,10 @@
 // and nothing else. No option, no check, no message, no library of ours; what vmwire takes beyond
 // it is vmwire's own cost.
 //
-//   bare_launch IMAGE MEMORY_BYTES     exits with the code that the guest gives to the exit port
+//   bare_launch IMAGE MEMORY_BYTES [WINDOW_START+WINDOW_BYTES]
+//
+// A window is locked on fault and faulted in before the guest has it. Exits with the code that the
+// guest gives to the exit port.
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -16,6 +19,10 @@
 #include <cstring>
 
 #include "vmm/kvm_abi.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 namespace {
 
@@ -44,6 +51,15 @@ char* MapGuestMemory(uint64_t bytes) {
   madvise(base, bytes, MADV_HUGEPAGE);
   madvise(base, bytes, MADV_DONTFORK);
   return base;
+}
+
+// `window` is "0x4000000+0x400000": where in the guest it begins, and its bytes.
+void WireWindow(char* memory, const char* window) {
+  char* plus = nullptr;
+  const uint64_t start = std::strtoull(window, &plus, 0);
+  const uint64_t bytes = std::strtoull(plus, nullptr, 0);
+  if (mlock2(memory + start, bytes, MLOCK_ONFAULT) != 0) Die("mlock2");
+  if (madvise(memory + start, bytes, MADV_POPULATE_WRITE) != 0) Die("MADV_POPULATE_WRITE");
 }
 
 uint64_t LoadElf(const char* path, char* memory) {
@@ -140,7 +156,7 @@ int RunGuest(int vcpu, kvm_run* run) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   const uint64_t memory_bytes = std::strtoull(argv[2], nullptr, 0);
   const int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm < 0) Die("/dev/kvm");
@@ -162,6 +178,7 @@ int main(int argc, char** argv) {
   char* const memory = MapGuestMemory(memory_bytes);
   const uint64_t entry = LoadElf(argv[1], memory);
   BuildTables(memory, memory_bytes);
+  if (argc == 4) WireWindow(memory, argv[3]);
   kvm_userspace_memory_region region = {};
   region.memory_size = memory_bytes;
   region.userspace_addr = reinterpret_cast<uint64_t>(memory);

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 extern char** environ;
 
@@ -32,6 +33,10 @@ double TimeChild(const std::vector<std::string>& command) {
     std::exit(1);
   }
   return std::chrono::duration<double, std::nano>(end - start).count();
+}
+
+std::string BuildFolder() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path().string();
 }
 
 }  // namespace vmwire::bench

@@ -1,5 +1,7 @@
-// Runs a program to its end and says how long that took: what a launch costs, from exec to exit.
+// Runs a program to its end and says how long that took: what a launch costs, from exec to exit;
+// and where the programs are.
 //
+// Invariants: no child outlives the call that started it.
 // Thread safety: no state.
 #ifndef VMWIRE_BENCH_CHILD_PROCESS_H_
 #define VMWIRE_BENCH_CHILD_PROCESS_H_
@@ -12,6 +14,9 @@ namespace vmwire::bench {
 // Nanoseconds from posix_spawn to the end of the child, its output thrown away. Ends this process
 // if the child does not exit with 0.
 double TimeChild(const std::vector<std::string>& command);
+
+// The build folder, which holds vmwire, guests/ and bench/: the one above that of this program.
+std::string BuildFolder();
 
 }  // namespace vmwire::bench
 

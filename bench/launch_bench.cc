@@ -1,5 +1,5 @@
 // Google Benchmark: a launch of hello from exec to exit, by policy, beside the bare program with
-// the same system calls and a process that does nothing.
+// the same system calls (and the same memory wired) and a process that does nothing.
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -10,42 +10,41 @@
 namespace vmwire::bench {
 namespace {
 
-std::string build_folder;
-
 void TimeLaunch(benchmark::State& state, const std::vector<std::string>& command) {
   for (auto unused : state) state.SetIterationTime(TimeChild(command) * 1e-9);
 }
 
-void Register() {
-  const std::string hello = build_folder + "/guests/hello";
-  for (const std::string policy : {"none", "dma", "all"}) {
-    const std::vector<std::string> ours = {
-        build_folder + "/vmwire", "run", hello, "--memory", "size=128M", "--wire", policy};
-    benchmark::RegisterBenchmark(("BM_Launch/" + policy).c_str(),
-                                 [ours](benchmark::State& state) { TimeLaunch(state, ours); })
-        ->UseManualTime()
-        ->Unit(benchmark::kMillisecond);
-  }
-  const std::vector<std::string> bare = {build_folder + "/bench/bare_launch", hello, "0x8000000"};
-  benchmark::RegisterBenchmark("BM_BareLaunch",
-                               [bare](benchmark::State& state) { TimeLaunch(state, bare); })
+void RegisterOne(const std::string& name, const std::vector<std::string>& command) {
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [command](benchmark::State& state) { TimeLaunch(state, command); })
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);
-  const std::vector<std::string> idle = {build_folder + "/bench/bare_process"};
-  benchmark::RegisterBenchmark("BM_BareProcess",
-                               [idle](benchmark::State& state) { TimeLaunch(state, idle); })
-      ->UseManualTime()
-      ->Unit(benchmark::kMillisecond);
+}
+
+void RegisterPair(const std::string& policy, const std::vector<std::string>& our_window,
+                  const std::vector<std::string>& bare_window) {
+  const std::string hello = BuildFolder() + "/guests/hello";
+  std::vector<std::string> ours = {
+      BuildFolder() + "/vmwire", "run", hello, "--memory", "size=128M", "--wire", policy};
+  ours.insert(ours.end(), our_window.begin(), our_window.end());
+  RegisterOne("BM_Launch/" + policy, ours);
+  std::vector<std::string> bare = {BuildFolder() + "/bench/bare_launch", hello, "0x8000000"};
+  bare.insert(bare.end(), bare_window.begin(), bare_window.end());
+  RegisterOne("BM_BareLaunch/" + policy, bare);
+}
+
+void RegisterAll() {
+  RegisterPair("none", {}, {});
+  RegisterPair("dma", {"--dma-window", "0x4000000+0x400000"}, {"0x4000000+0x400000"});
+  RegisterPair("all", {}, {"0+0x8000000"});
+  RegisterOne("BM_BareProcess", {BuildFolder() + "/bench/bare_process"});
 }
 
 }  // namespace
 }  // namespace vmwire::bench
 
 int main(int argc, char** argv) {
-  const std::string self = argv[0];
-  const size_t bench = self.rfind("/bench/");
-  vmwire::bench::build_folder = bench == std::string::npos ? ".." : self.substr(0, bench);
-  vmwire::bench::Register();
+  vmwire::bench::RegisterAll();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();

@@ -35,13 +35,13 @@ const Samples& Comparison::BestFloor() const {
 Comparison Compare(int rounds, const Timed& ours, const std::vector<Timed>& floors) {
   Comparison result;
   result.floors.resize(floors.size());
-  for (int round = -1; round < rounds; ++round) {
-    const double our_time = ours();
-    if (round >= 0) result.ours.Add(our_time);
-    for (size_t i = 0; i < floors.size(); ++i) {
-      const double floor_time = floors[i]();
-      if (round >= 0) result.floors[i].Add(floor_time);
-    }
+  const size_t things = floors.size() + 1;
+  const size_t runs = things * static_cast<size_t>(rounds + 1);  // The first round warms up.
+  for (size_t run = 0; run < runs; ++run) {
+    const size_t round = run / things;
+    const size_t thing = (round + run) % things;  // 0: ours; else the floor before it.
+    const double time = thing == 0 ? ours() : floors[thing - 1]();
+    if (round > 0) (thing == 0 ? result.ours : result.floors[thing - 1]).Add(time);
   }
   return result;
 }

@@ -1,6 +1,8 @@
-// Two things timed in turn, ours and its floor, A B A B ..., after a warm-up: so that drift of a
-// noisy machine hits both, and their ratio holds where neither absolute figure would.
+// Ours and its floors timed in turn, A B A B ..., after a warm-up: so that drift of a noisy machine
+// hits all of them, and their ratio holds where no absolute figure would.
 //
+// Invariants: in a Comparison each thing has as many samples as there were rounds, in the order of
+// the rounds.
 // Thread safety: none.
 #ifndef VMWIRE_BENCH_PAIRED_H_
 #define VMWIRE_BENCH_PAIRED_H_
@@ -38,7 +40,8 @@ struct Comparison {
 };
 
 // Times `ours` and each of `floors` once in each round; one more round goes before, and is not
-// counted. REQUIRES: rounds > 0, at least one floor.
+// counted. Each round begins with the next of them, so that none always comes first.
+// REQUIRES: rounds > 0, at least one floor.
 Comparison Compare(int rounds, const Timed& ours, const std::vector<Timed>& floors);
 
 // "217 ms", "8.1 us"

@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint64_t kHuge = uint64_t{2} << 20;
 constexpr uint64_t kMaxBuffer = uint64_t{1} << 30;
+constexpr unsigned kSlots = 16384;
 
 void Require(bool ok, const char* what) {
   if (ok) return;
@@ -62,28 +63,29 @@ void RawPopulate(const RawMemory& memory, unsigned threads) {
   for (std::thread& helper : helpers) helper.join();
 }
 
+void WarmUpHostMemory(uint64_t bytes) {
+  RawPopulate(RawMemory(bytes, RawBacking::kAnonymous, RawPages::kTransparentHuge), 1);
+}
+
 void RawLock(const RawMemory& memory) {
   Require(mlock(memory.data(), memory.size()) == 0, "mlock");
 }
 
-void RawUnlock(const RawMemory& memory) {
-  Require(munlock(memory.data(), memory.size()) == 0, "munlock");
+void RawLockOnFault(const RawMemory& memory) {
+  Require(mlock2(memory.data(), memory.size(), MLOCK_ONFAULT) == 0, "mlock2");
 }
 
 struct RawRing::Ring {
   io_uring uring;
 };
 
-RawRing::RawRing() : ring_(new Ring) {
+RawRing::RawRing() : ring_(std::make_unique<Ring>()) {
   Require(io_uring_queue_init(1, &ring_->uring, 0) == 0, "io_uring_queue_init");
-  Require(io_uring_register_buffers_sparse(&ring_->uring, 64) == 0,
+  Require(io_uring_register_buffers_sparse(&ring_->uring, kSlots) == 0,
           "io_uring_register_buffers_sparse");
 }
 
-RawRing::~RawRing() {
-  io_uring_queue_exit(&ring_->uring);
-  delete ring_;
-}
+RawRing::~RawRing() { io_uring_queue_exit(&ring_->uring); }
 
 void RawRing::Register(const RawMemory& memory) {
   unsigned slot = 0;

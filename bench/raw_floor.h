@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace vmwire::bench {
 
@@ -35,11 +36,16 @@ class RawMemory {
 // MADV_POPULATE_WRITE of all of it: one call on one thread, or `threads` threads with an equal part
 // each.
 void RawPopulate(const RawMemory& memory, unsigned threads);
+// Touches and frees so many bytes. The first touch of memory since the host booted may be the work
+// of a hypervisor below it; after this, what is measured is the kernel's.
+void WarmUpHostMemory(uint64_t bytes);
 // mlock(2) of all of it.
 void RawLock(const RawMemory& memory);
-void RawUnlock(const RawMemory& memory);
+// mlock2(2) with MLOCK_ONFAULT of all of it: each page is locked when it is faulted in.
+void RawLockOnFault(const RawMemory& memory);
 
-// A ring with a sparse table of registered buffers.
+// A ring with a sparse table of 16,384 registered buffers, as many as the kernel allows and as ours
+// has. Ends the process if the host has none.
 class RawRing {
  public:
   RawRing();
@@ -52,7 +58,7 @@ class RawRing {
 
  private:
   struct Ring;
-  Ring* ring_;
+  std::unique_ptr<Ring> ring_;
 };
 
 }  // namespace vmwire::bench

@@ -1,40 +1,58 @@
 #include "bench/wired_guest.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <thread>
 #include <utility>
 
+#include "memory/host_limits.h"
 #include "memory/mlock_pinner.h"
+#include "memory/status_macros.h"
 #include "memory/uring_pinner.h"
 
 namespace vmwire::bench {
 namespace {
 
-void Require(const absl::Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  std::exit(1);
-}
-
 std::unique_ptr<Pinner> MakePinner(HostMemory& host, PinLevel level) {
-  const PopulateOptions populate{.max_threads = std::thread::hardware_concurrency()};
+  const PopulateOptions populate{.max_threads = static_cast<uint32_t>(CountUsableCpus())};
   if (level == PinLevel::kPinned) return std::make_unique<UringPinner>(host, populate);
   return std::make_unique<MlockPinner>(host, populate);
 }
 
 }  // namespace
 
-WiredGuest::WiredGuest(uint64_t bytes, MemoryBacking backing, HugePages pages, PinLevel level)
-    : budget_({}), pinner_(MakePinner(host_, level)) {
-  pins_.emplace(*pinner_, budget_);
-  map_.emplace(*pins_, VmMap::Options{});
-  auto range = GuestRange::Create(GuestAddress(0), bytes);
-  Require(range.status());
-  range_ = *range;
-  auto object = VmObject::Create(host_, {.size = bytes, .backing = backing, .huge_pages = pages});
-  Require(object.status());
-  Require(map_->Map(*range_, *std::move(object), 0, Protection::kAll));
+absl::StatusOr<std::unique_ptr<WiredGuest>> WiredGuest::Create(const GuestOptions& options) {
+  VMWIRE_ASSIGN_OR_RETURN(const GuestRange range,
+                          GuestRange::Create(GuestAddress(0), options.bytes));
+  std::unique_ptr<WiredGuest> guest(new WiredGuest(options, range));
+  VMWIRE_RETURN_IF_ERROR(guest->Map(range, options));
+  if (options.level == PinLevel::kPinned) VMWIRE_RETURN_IF_ERROR(guest->WireScratchPage());
+  return guest;
+}
+
+WiredGuest::WiredGuest(const GuestOptions& options, const GuestRange& range)
+    : range_(range),
+      budget_({}),
+      pinner_(MakePinner(host_, options.level)),
+      pins_(*pinner_, budget_),
+      map_(pins_, VmMap::Options{}) {}
+
+absl::Status WiredGuest::Map(const GuestRange& range, const GuestOptions& options) {
+  VMWIRE_ASSIGN_OR_RETURN(std::shared_ptr<VmObject> object,
+                          VmObject::Create(host_, {.size = range.size(),
+                                                   .congruent_to = range.start(),
+                                                   .backing = options.backing,
+                                                   .huge_pages = options.pages}));
+  return map_.Map(range, std::move(object), 0, Protection::kAll);
+}
+
+absl::Status WiredGuest::WireScratchPage() {
+  VMWIRE_ASSIGN_OR_RETURN(const GuestRange page, GuestRange::Create(range_.end(), kPageSize));
+  VMWIRE_RETURN_IF_ERROR(Map(page, {.pages = HugePages::kNone}));
+  VMWIRE_RETURN_IF_ERROR(map_.Wire(page).status());
+  return map_.Remove(page);
+}
+
+absl::Status TryToWire(const GuestOptions& options) {
+  VMWIRE_ASSIGN_OR_RETURN(const std::unique_ptr<WiredGuest> guest, WiredGuest::Create(options));
+  return guest->map().Wire(guest->range()).status();
 }
 
 }  // namespace vmwire::bench

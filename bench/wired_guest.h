@@ -1,14 +1,17 @@
 // Guest memory of ours, as the library's user would set it up: the thing that the figures of bench/
 // are about.
 //
+// Invariants: once made, its whole range is mapped by one entry; nothing of it has been touched,
+// and nothing is wired.
 // Thread safety: none.
 #ifndef VMWIRE_BENCH_WIRED_GUEST_H_
 #define VMWIRE_BENCH_WIRED_GUEST_H_
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "memory/host_memory_linux.h"
 #include "memory/pin_table.h"
 #include "memory/pinner.h"
@@ -18,23 +21,46 @@
 
 namespace vmwire::bench {
 
-// A map of `bytes` from guest address 0, behind a pinner of `level`. Ends the process if the host
-// cannot give it.
+struct GuestOptions {
+  uint64_t bytes = 0;  // Whole pages.
+  MemoryBacking backing = MemoryBacking::kAnonymous;
+  HugePages pages = HugePages::kTransparent;
+  PinLevel level = PinLevel::kResident;
+};
+
+// A map of `bytes` from guest address 0, behind a pinner of `level` that faults in with all usable
+// processors.
 class WiredGuest {
  public:
-  WiredGuest(uint64_t bytes, MemoryBacking backing, HugePages pages, PinLevel level);
+  // At kPinned it also maps, wires, releases and removes one scratch page past the end: the pinner
+  // makes its ring and table on the first wiring, and what is measured is a wiring, not that.
+  // InvalidArgument, ResourceExhausted: as VmObject::Create. At kPinned also the codes of
+  // VmMap::Wire; Unimplemented: the host has no io_uring for us.
+  static absl::StatusOr<std::unique_ptr<WiredGuest>> Create(const GuestOptions& options);
 
-  VmMap& map() { return *map_; }
-  GuestRange range() const { return *range_; }
+  WiredGuest(const WiredGuest&) = delete;
+  WiredGuest& operator=(const WiredGuest&) = delete;
+
+  VmMap& map() { return map_; }
+  const GuestRange& range() const { return range_; }
 
  private:
+  WiredGuest(const GuestOptions& options, const GuestRange& range);
+  // Maps `range` to an object of its own, of the kind that `options` says.
+  absl::Status Map(const GuestRange& range, const GuestOptions& options);
+  absl::Status WireScratchPage();
+
+  const GuestRange range_;
   HostMemoryLinux host_;
   WireBudget budget_;
-  std::unique_ptr<Pinner> pinner_;
-  std::optional<PinTable> pins_;
-  std::optional<VmMap> map_;
-  std::optional<GuestRange> range_;
+  const std::unique_ptr<Pinner> pinner_;
+  PinTable pins_;
+  VmMap map_;
 };
+
+// Makes such a guest, wires it and lets it go: whether this host can do what is to be measured.
+// Errors as WiredGuest::Create and VmMap::Wire.
+absl::Status TryToWire(const GuestOptions& options);
 
 }  // namespace vmwire::bench
 

@@ -53,7 +53,9 @@ TEST_F(Serial16550Test, UnfinishedLineWaitsForFlush) {
 }
 
 TEST_F(Serial16550Test, LineLongerThanTheBufferIsSentInPieces) {
-  Send(std::string(Serial16550::kMaxLine + 1, 'x') + "\n");
+  std::string line(Serial16550::kMaxLine + 1, 'x');
+  line += '\n';
+  Send(line);
 
   EXPECT_THAT(chunks_, ElementsAre(std::string(Serial16550::kMaxLine, 'x'), "x\n"));
 }
