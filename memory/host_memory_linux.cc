@@ -76,7 +76,7 @@ std::string Describe(const HostRange& range) {
 HostMemoryLinux::HostMemoryLinux() = default;
 
 HostMemoryLinux::~HostMemoryLinux() {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   VMWIRE_CHECK(tables_.empty(), "a buffer table outlives the host");
 }
 
@@ -176,7 +176,7 @@ absl::StatusOr<BufferTable> HostMemoryLinux::CreateBufferTable(uint32_t slots) {
                        absl::StrFormat("registering a table of %d io_uring buffers", slots));
   }
   const BufferTable table = ring->ring_fd;
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   tables_[table] = std::move(ring);
   return table;
 }
@@ -184,7 +184,7 @@ absl::StatusOr<BufferTable> HostMemoryLinux::CreateBufferTable(uint32_t slots) {
 void HostMemoryLinux::DestroyBufferTable(BufferTable table) {
   std::unique_ptr<io_uring> ring;
   {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     auto found = tables_.find(table);
     VMWIRE_CHECK(found != tables_.end(), "no such buffer table");
     ring = std::move(found->second);
@@ -212,7 +212,7 @@ void HostMemoryLinux::ClearBuffer(BufferTable table, uint32_t slot) {
 }
 
 io_uring* HostMemoryLinux::RingOf(BufferTable table) const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   auto found = tables_.find(table);
   VMWIRE_CHECK(found != tables_.end(), "no such buffer table");
   return found->second.get();

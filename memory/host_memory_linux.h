@@ -10,8 +10,8 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "memory/host_memory.h"
+#include "memory/mutex.h"
 
 struct io_uring;
 
@@ -41,7 +41,7 @@ class HostMemoryLinux final : public HostMemory {
  private:
   io_uring* RingOf(BufferTable table) const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   // A table's number is the file descriptor of its ring.
   std::map<BufferTable, std::unique_ptr<io_uring>> tables_ ABSL_GUARDED_BY(mutex_);
 };

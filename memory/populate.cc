@@ -9,7 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/mutex.h"
+#include "memory/mutex.h"
 
 namespace vmwire {
 namespace {
@@ -48,7 +48,7 @@ class Population {
   }
 
   absl::Status Result() {
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     return result_;
   }
 
@@ -82,7 +82,7 @@ class Population {
 
   void Stop(const absl::Status& why) {
     stopped_.store(true, std::memory_order_relaxed);
-    absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (result_.ok()) result_ = why;
   }
 
@@ -91,7 +91,7 @@ class Population {
   std::atomic<uint64_t> next_;
   std::atomic<uint64_t> done_ = 0;
   std::atomic<bool> stopped_ = false;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
 };
 

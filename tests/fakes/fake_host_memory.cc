@@ -35,14 +35,14 @@ const char* Name(HostAdvice advice) {
 }  // namespace
 
 FakeHostMemory::~FakeHostMemory() {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   EXPECT_TRUE(mappings_.empty()) << mappings_.size() << " mappings are left";
   EXPECT_TRUE(files_.empty()) << files_.size() << " files are left";
   EXPECT_TRUE(tables_.empty()) << tables_.size() << " buffer tables are left";
 }
 
 void FakeHostMemory::SetMemlockLimit(uint64_t bytes) {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   memlock_limit_ = bytes;
 }
 
@@ -75,34 +75,34 @@ uint64_t FakeHostMemory::BufferBytesLocked() const {
 }
 
 uint64_t FakeHostMemory::locked_bytes() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return LockedPages() * kPageSize;
 }
 
 uint64_t FakeHostMemory::buffer_bytes() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return BufferBytesLocked();
 }
 
 uint64_t FakeHostMemory::resident_bytes() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   uint64_t pages = 0;
   for (const auto& [start, mapping] : mappings_) pages += mapping.resident.size();
   return pages * kPageSize;
 }
 
 size_t FakeHostMemory::mappings() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return mappings_.size();
 }
 
 size_t FakeHostMemory::files() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return files_.size();
 }
 
 bool FakeHostMemory::IsLocked(const HostRange& range) const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   const Mapping* mapping = Find(range);
   if (mapping == nullptr) return false;
   const uint64_t first = FirstPage(mapping->range, range);
@@ -113,7 +113,7 @@ bool FakeHostMemory::IsLocked(const HostRange& range) const {
 }
 
 bool FakeHostMemory::IsInBuffers(const HostRange& range) const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   std::vector<bool> covered(range.pages());
   for (const auto& [number, table] : tables_) {
     for (const auto& [slot, buffer] : table.buffers) {
@@ -127,7 +127,7 @@ bool FakeHostMemory::IsInBuffers(const HostRange& range) const {
 }
 
 std::vector<bool> FakeHostMemory::PinnedPages(const HostRange& range) const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   std::vector<bool> pinned(range.pages());
   const auto add = [&](uint64_t address) {
     if (range.Contains(HostAddress(address)))
@@ -150,7 +150,7 @@ std::vector<bool> FakeHostMemory::PinnedPages(const HostRange& range) const {
 absl::StatusOr<int> FakeHostMemory::CreateMemfd(const std::string& name) {
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter("memfd " + name));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   files_[next_number_] = 0;
   return next_number_++;
 }
@@ -158,7 +158,7 @@ absl::StatusOr<int> FakeHostMemory::CreateMemfd(const std::string& name) {
 absl::Status FakeHostMemory::ResizeFile(int file, uint64_t size) {
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("resize %d to 0x%x", file, size)));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (size > INT64_MAX) return absl::InvalidArgumentError("larger than a file can be");
   files_.at(file) = size;
   return absl::OkStatus();
@@ -167,14 +167,14 @@ absl::Status FakeHostMemory::ResizeFile(int file, uint64_t size) {
 void FakeHostMemory::CloseFile(int file) {
   const JournalScope scope(journal_);
   journal_.Note(absl::StrFormat("close %d", file));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   EXPECT_EQ(files_.erase(file), 1u) << "file " << file << " is not open";
 }
 
 absl::StatusOr<HostRange> FakeHostMemory::Map(const HostMapRequest& request) {
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("map 0x%x", request.size)));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   const uint64_t reserved = request.size + kHugePageSize;
   void* base = reserved < request.size ? MAP_FAILED
                                        : mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
@@ -191,7 +191,7 @@ absl::StatusOr<HostRange> FakeHostMemory::Map(const HostMapRequest& request) {
 void FakeHostMemory::Unmap(const HostRange& range) {
   const JournalScope scope(journal_);
   journal_.Note(absl::StrFormat("unmap 0x%x", range.size()));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   const auto it = mappings_.find(range.start());
   ASSERT_TRUE(it != mappings_.end() && it->second.range == range)
       << range.ToString() << " is not a mapping";
@@ -203,7 +203,7 @@ absl::Status FakeHostMemory::Advise(const HostRange& range, HostAdvice advice) {
   const JournalScope scope(journal_);
   const absl::Status entered =
       journal_.Enter(absl::StrFormat("%s 0x%x", Name(advice), range.size()));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   Mapping* mapping = Find(range);
   if (mapping == nullptr) return ErrnoStatus(ENOMEM, "advising what is not mapped");
   if (advice != HostAdvice::kPopulateWrite) return entered;
@@ -217,7 +217,7 @@ absl::Status FakeHostMemory::Advise(const HostRange& range, HostAdvice advice) {
 absl::Status FakeHostMemory::Lock(const HostRange& range) {
   const JournalScope scope(journal_);
   const absl::Status entered = journal_.Enter(absl::StrFormat("lock 0x%x", range.size()));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   Mapping* mapping = Find(range);
   if (mapping == nullptr) return ErrnoStatus(ENOMEM, "locking what is not mapped");
   // As the kernel's, a call that fails may have done a part.
@@ -235,7 +235,7 @@ absl::Status FakeHostMemory::Lock(const HostRange& range) {
 void FakeHostMemory::Unlock(const HostRange& range) {
   const JournalScope scope(journal_);
   journal_.Note(absl::StrFormat("unlock 0x%x", range.size()));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   Mapping* mapping = Find(range);
   ASSERT_NE(mapping, nullptr) << range.ToString() << " is not mapped";
   const uint64_t first = FirstPage(mapping->range, range);
@@ -245,7 +245,7 @@ void FakeHostMemory::Unlock(const HostRange& range) {
 absl::StatusOr<BufferTable> FakeHostMemory::CreateBufferTable(uint32_t slots) {
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter("create buffer table"));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   tables_[next_number_] = Table{slots, {}};
   return next_number_++;
 }
@@ -253,14 +253,14 @@ absl::StatusOr<BufferTable> FakeHostMemory::CreateBufferTable(uint32_t slots) {
 void FakeHostMemory::DestroyBufferTable(BufferTable table) {
   const JournalScope scope(journal_);
   journal_.Note("destroy buffer table");
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   EXPECT_EQ(tables_.erase(table), 1u) << "no buffer table " << table;
 }
 
 absl::Status FakeHostMemory::SetBuffer(BufferTable table, uint32_t slot, const HostRange& range) {
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("set buffer %d 0x%x", slot, range.size())));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   Table& found = tables_.at(table);
   if (slot >= found.slots) return ErrnoStatus(EINVAL, "slot");
   if (range.size() > kMaxBufferBytes || Find(range) == nullptr)
@@ -274,12 +274,12 @@ absl::Status FakeHostMemory::SetBuffer(BufferTable table, uint32_t slot, const H
 void FakeHostMemory::ClearBuffer(BufferTable table, uint32_t slot) {
   const JournalScope scope(journal_);
   journal_.Note(absl::StrFormat("clear buffer %d", slot));
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   EXPECT_EQ(tables_.at(table).buffers.erase(slot), 1u) << "slot " << slot << " is empty";
 }
 
 absl::StatusOr<HostUsage> FakeHostMemory::Usage(const HostRange& range) const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   HostUsage usage;
   for (const auto& [start, mapping] : mappings_) {
     if (!range.Contains(mapping.range)) continue;

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "memory/host_memory.h"
+#include "memory/mutex.h"
 #include "tests/fakes/journal.h"
 
 namespace vmwire {
@@ -78,7 +78,7 @@ class FakeHostMemory final : public HostMemory {
   uint64_t BufferBytesLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Journal& journal_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   uint64_t memlock_limit_ ABSL_GUARDED_BY(mutex_) = UINT64_MAX;
   std::map<HostAddress, Mapping> mappings_ ABSL_GUARDED_BY(mutex_);
   std::map<int, uint64_t> files_ ABSL_GUARDED_BY(mutex_);  // Their sizes.

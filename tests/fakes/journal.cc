@@ -9,7 +9,7 @@
 namespace vmwire {
 
 absl::Status Journal::Enter(const std::string& entry) {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (fail_in_ != 1) {
     if (fail_in_ != 0) --fail_in_;
     entries_.push_back(entry);
@@ -22,7 +22,7 @@ absl::Status Journal::Enter(const std::string& entry) {
 }
 
 void Journal::Note(const std::string& entry) {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   entries_.push_back(entry);
 }
 
@@ -31,7 +31,7 @@ void Journal::Leave() {
 }
 
 void Journal::FailNth(uint64_t n, int error, uint64_t times) {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   fail_in_ = n;
   fail_times_ = times;
   error_ = error;
@@ -39,7 +39,7 @@ void Journal::FailNth(uint64_t n, int error, uint64_t times) {
 }
 
 bool Journal::failed() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return failed_;
 }
 
@@ -48,7 +48,7 @@ void Journal::AddObserver(std::function<void()> observer) {
 }
 
 std::vector<std::string> Journal::entries() const {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return entries_;
 }
 
@@ -61,7 +61,7 @@ std::vector<std::string> Journal::EntriesWith(const std::string& prefix) const {
 }
 
 void Journal::Clear() {
-  absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   entries_.clear();
 }
 

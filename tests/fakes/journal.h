@@ -17,7 +17,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "memory/mutex.h"
 
 namespace vmwire {
 
@@ -46,7 +46,7 @@ class Journal {
   void Clear();
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<std::string> entries_ ABSL_GUARDED_BY(mutex_);
   uint64_t fail_in_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t fail_times_ ABSL_GUARDED_BY(mutex_) = 0;
