@@ -9,14 +9,13 @@ step() {
 
 # Prints in one sentence why /dev/kvm cannot be used, with the remedy; nothing if it can.
 kvm_problem() {
-  if { : <>/dev/kvm; } 2>/dev/null; then
-    return
-  elif [ ! -e /dev/kvm ]; then
+  # Looked for first: to open what is not there with <> would make a file of it.
+  if [ ! -c /dev/kvm ]; then
     echo 'there is no /dev/kvm: enable VT-x or SVM in the firmware (in a virtual machine: nested virtualization), then' \
       '`sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`'
   elif [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
     echo "/dev/kvm may not be opened by $(id -un): run \`sudo usermod -aG kvm $(id -un)\`, then log in again"
-  else
+  elif ! { : <>/dev/kvm; } 2>/dev/null; then
     echo '/dev/kvm cannot be opened, as if no hypervisor module drove it: run `sudo modprobe kvm_intel` or `sudo modprobe kvm_amd`'
   fi
 }

@@ -1,5 +1,5 @@
 // A mutex that both checkers understand: clang's thread-safety analysis, by its annotations, and
-// ThreadSanitizer, which does not see into the Mutex of Debian's library, since that is built
+// ThreadSanitizer, which does not see into the absl::Mutex of Debian, since that is built
 // without it.
 //
 // Invariants: as std::mutex; not recursive.

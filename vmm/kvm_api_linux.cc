@@ -63,7 +63,11 @@ absl::StatusOr<SystemFd> KvmApiLinux::OpenSystem() {
 }
 
 absl::StatusOr<int> KvmApiLinux::GetApiVersion(SystemFd system) {
-  return Ioctl(system, KVM_GET_API_VERSION, "KVM_GET_API_VERSION", 0);
+  absl::StatusOr<int> version = Ioctl(system, KVM_GET_API_VERSION, "KVM_GET_API_VERSION", 0);
+  if (version.ok()) return version;
+  // It takes no argument, so that only what is no KVM refuses it.
+  return absl::UnimplementedError(absl::StrFormat("%s is not the device of KVM: %s", device_,
+                                                  std::string(version.status().message())));
 }
 
 absl::StatusOr<int> KvmApiLinux::CheckExtension(SystemFd system, int capability) {

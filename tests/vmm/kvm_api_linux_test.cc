@@ -26,6 +26,13 @@ TEST(KvmApiLinuxTest, MissingDeviceIsUnimplementedWithTheRemedy) {
                              HasSubstr("modprobe kvm_intel"), HasSubstr("nested virtualization"))));
 }
 
+TEST(KvmApiLinuxTest, FileThatIsNoKvmIsUnimplementedAndNamed) {
+  KvmApiLinux kvm("/dev/null");
+
+  EXPECT_THAT(System::Open(kvm), StatusIs(absl::StatusCode::kUnimplemented,
+                                          HasSubstr("/dev/null is not the device of KVM")));
+}
+
 TEST(KvmApiLinuxTest, DeviceWithoutRightIsPermissionDeniedWithTheRemedy) {
   std::string path = testing::TempDir() + "vmwire-no-right-XXXXXX";
   const int file = mkstemp(path.data());
