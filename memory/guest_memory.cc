@@ -2,61 +2,70 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_format.h"
+#include "memory/read_section.h"
 #include "memory/status_macros.h"
 
 namespace vmwire {
 namespace {
 
-struct Piece {
-  const VmMapEntry* entry;
-  GuestAddress start;
-  uint64_t size;
-};
-
-absl::Status Denied(const VmMapEntry& entry, GuestAddress address, Protection access) {
-  return absl::PermissionDeniedError(
-      absl::StrFormat("access %s to guest address 0x%x is not allowed by entry %s",
-                      ToString(access), address.value(), ToString(entry)));
-}
-
-// The part of [start, end) that the entry at `start` holds, once the entry is seen to allow
-// `access`.
-absl::StatusOr<Piece> FindPiece(const VmMap& map, GuestAddress start, GuestAddress end,
-                                Protection access) {
-  const VmMapEntry* entry = map.Lookup(start);
-  if (entry == nullptr) {
+// OK if `address`, which `entry` holds (nullopt: none does), may be accessed; else why not.
+absl::Status CheckAccess(const std::optional<VmMapEntry>& entry, GuestAddress address,
+                         Protection access) {
+  if (!entry.has_value()) {
     return absl::NotFoundError(
-        absl::StrFormat("nothing is mapped at guest address 0x%x", start.value()));
+        absl::StrFormat("nothing is mapped at guest address 0x%x", address.value()));
   }
-  if (!Allows(entry->protection, access)) return Denied(*entry, start, access);
-  const GuestAddress piece_end = std::min(end, entry->range.end());
-  return Piece{entry, start, piece_end.value() - start.value()};
+  if (entry->IsGuard() || !Allows(entry->protection, access)) {
+    return absl::PermissionDeniedError(
+        absl::StrFormat("access %s to guest address 0x%x is not allowed by entry %s",
+                        ToString(access), address.value(), ToString(*entry)));
+  }
+  if (entry->object->simulation() != nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("guest address 0x%x has no host memory: its object is simulated, entry %s",
+                        address.value(), ToString(*entry)));
+  }
+  if (entry->OffsetOf(address) < entry->object->size()) return absl::OkStatus();
+  return absl::OutOfRangeError(
+      absl::StrFormat("guest address 0x%x lies past the end of its object, entry %s",
+                      address.value(), ToString(*entry)));
 }
 
-// The host bytes of a piece; OutOfRange past the object's end.
-absl::StatusOr<std::span<std::byte>> HostBytes(const Piece& piece) {
-  const HostRange& host = piece.entry->object->host_range();
-  const uint64_t offset = piece.entry->OffsetOf(piece.start);
-  if (offset > host.size() || piece.size > host.size() - offset) {
-    return absl::OutOfRangeError(
-        absl::StrFormat("guest address 0x%x lies past the end of its object, entry %s",
-                        piece.start.value(), ToString(*piece.entry)));
+using Spans = absl::InlinedVector<std::span<std::byte>, 2>;
+
+// The host bytes of [address, end) by the map's translations. False: the map has to be asked.
+bool FindSpans(const TranslationTable& translations, GuestAddress address, GuestAddress end,
+               Protection access, Spans& spans) {
+  while (address < end) {
+    Translation found;
+    if (!translations.Lookup(address, 1, found) || !Allows(found.protection, access)) return false;
+    const uint64_t size = std::min(found.bytes_left, end.value() - address.value());
+    spans.emplace_back(HostPointer(found.host), size);
+    address = GuestAddress(address.value() + size);
   }
-  return std::span<std::byte>(HostPointer(host.start()) + offset, piece.size);
+  return true;
 }
 
-// Calls `visit` with each piece's bytes. Stops at the first error.
-template <typename Visit>
-absl::Status WalkPieces(const VmMap& map, GuestAddress start, GuestAddress end, Protection access,
-                        Visit visit) {
-  while (start < end) {
-    VMWIRE_ASSIGN_OR_RETURN(const Piece piece, FindPiece(map, start, end, access));
-    VMWIRE_ASSIGN_OR_RETURN(const std::span<std::byte> bytes, HostBytes(piece));
-    visit(bytes);
-    start = GuestAddress(start.value() + piece.size);
+// The same by the map's entries, which `objects` keeps alive; or why not.
+absl::Status AskMap(const VmMap& map, GuestAddress address, GuestAddress end, Protection access,
+                    Spans& spans, std::vector<std::shared_ptr<VmObject>>& objects) {
+  while (address < end) {
+    std::optional<VmMapEntry> entry = map.Lookup(address);
+    VMWIRE_RETURN_IF_ERROR(CheckAccess(entry, address, access));
+    const uint64_t offset = entry->OffsetOf(address);
+    const uint64_t size =
+        std::min({end.value() - address.value(), entry->range.end().value() - address.value(),
+                  entry->object->size() - offset});
+    spans.emplace_back(HostPointer(entry->object->host_range().start()) + offset, size);
+    objects.push_back(std::move(entry->object));
+    address = GuestAddress(address.value() + size);
   }
   return absl::OkStatus();
 }
@@ -71,8 +80,19 @@ absl::Status GuestMemory::ForEachSpan(
     return absl::OutOfRangeError(
         absl::StrFormat("guest range 0x%x+0x%x wraps", address.value(), size));
   }
-  VMWIRE_RETURN_IF_ERROR(WalkPieces(map_, address, *end, access, [](std::span<std::byte>) {}));
-  return WalkPieces(map_, address, *end, access, visit);
+  Spans spans;
+  {
+    const ReadGuard guard;
+    if (FindSpans(map_.translations(), address, *end, access, spans)) {
+      for (const std::span<std::byte> bytes : spans) visit(bytes);
+      return absl::OkStatus();
+    }
+  }
+  spans.clear();
+  std::vector<std::shared_ptr<VmObject>> objects;
+  VMWIRE_RETURN_IF_ERROR(AskMap(map_, address, *end, access, spans, objects));
+  for (const std::span<std::byte> bytes : spans) visit(bytes);
+  return absl::OkStatus();
 }
 
 absl::Status GuestMemory::Read(GuestAddress address, std::span<std::byte> out) const {

@@ -6,8 +6,9 @@
 //
 // Invariants: no pointer into guest memory leaves this class but for the duration of a ForEachSpan
 // callback.
-// Thread safety: reads the map, so as the map: single-threaded today. The guest may write the bytes
-// at any time; what is read is a copy, to be checked as a copy.
+// Thread safety: thread-safe; takes no lock where the map has translations (below 2^47). The guest
+// may write the bytes at any time; what is read is a copy, to be checked as a copy. A callback of
+// ForEachSpan must not change the map, nor wait: removals wait for it.
 #ifndef VMWIRE_MEMORY_GUEST_MEMORY_H_
 #define VMWIRE_MEMORY_GUEST_MEMORY_H_
 

@@ -1,15 +1,16 @@
 #include "memory/host_memory_linux.h"
 
-#include <liburing.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/memfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
-#include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,10 @@
 // Linux 5.14; the C library of Debian 12 has it, older ones do not.
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+// Linux 5.1, C library of Debian 11.
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
 namespace vmwire {
@@ -71,19 +76,44 @@ std::string Describe(const HostRange& range) {
   return absl::StrFormat("host memory %s (%d bytes)", range.ToString(), range.size());
 }
 
-}  // namespace
-
-HostMemoryLinux::HostMemoryLinux() = default;
-
-HostMemoryLinux::~HostMemoryLinux() {
-  const MutexLock lock(mutex_);
-  VMWIRE_CHECK(tables_.empty(), "a buffer table outlives the host");
+// What memfd_create(2) and mmap(2) call a page size: its binary logarithm, above the other flags.
+unsigned HugetlbFlags(uint64_t page_bytes) {
+  if (page_bytes == 0) return 0;
+  return MFD_HUGETLB | static_cast<unsigned>(std::countr_zero(page_bytes)) << MFD_HUGE_SHIFT;
 }
 
-absl::StatusOr<int> HostMemoryLinux::CreateMemfd(const std::string& name) {
-  const int file = memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (file < 0) return ErrnoStatus(errno, "creating a memory file");
-  return file;
+// The file that says how many pages the pool of that size has.
+std::string HugetlbPool(uint64_t page_bytes) {
+  if (page_bytes == kHugePageSize) return "/proc/sys/vm/nr_hugepages";
+  return absl::StrFormat("/sys/kernel/mm/hugepages/hugepages-%dkB/nr_hugepages", page_bytes / 1024);
+}
+
+absl::Status MapFailure(int error, const HostMapRequest& request) {
+  const absl::Status status = ErrnoStatus(error, absl::StrFormat("mapping %d bytes", request.size));
+  if (error != ENOMEM || request.page_bytes <= kPageSize) return status;
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "%s; %d free hugetlb pages of %d bytes are needed: write a larger number to %s",
+      std::string(status.message()), request.size / request.page_bytes, request.page_bytes,
+      HugetlbPool(request.page_bytes)));
+}
+
+}  // namespace
+
+HostMemoryLinux::~HostMemoryLinux() {
+  VMWIRE_CHECK(tables_.load() == 0, "a buffer table outlives the host");
+}
+
+absl::StatusOr<int> HostMemoryLinux::CreateMemfd(const MemfdRequest& request) {
+  const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | HugetlbFlags(request.huge_page_bytes);
+  const int file = memfd_create(request.name.c_str(), flags);
+  if (file >= 0) return file;
+  const int error = errno;
+  // ENODEV: no such page size; EINVAL: no hugetlb pages at all, or none that can be sealed.
+  if (request.huge_page_bytes != 0 && (error == ENODEV || error == EINVAL)) {
+    return absl::UnimplementedError(absl::StrFormat(
+        "this host has no hugetlb pages of %d bytes for memory files", request.huge_page_bytes));
+  }
+  return ErrnoStatus(error, "creating a memory file");
 }
 
 absl::Status HostMemoryLinux::ResizeFile(int file, uint64_t size) {
@@ -97,17 +127,37 @@ absl::Status HostMemoryLinux::ResizeFile(int file, uint64_t size) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint64_t> HostMemoryLinux::FileSize(int file) const {
+  struct stat status;
+  if (fstat(file, &status) != 0) return ErrnoStatus(errno, "asking for the size of a memory file");
+  return static_cast<uint64_t>(status.st_size);
+}
+
+absl::Status HostMemoryLinux::SealFile(int file, FileSeals seals) {
+  const int flags =
+      (seals.resize ? F_SEAL_SHRINK | F_SEAL_GROW : 0) | (seals.discard ? F_SEAL_FUTURE_WRITE : 0);
+  if (fcntl(file, F_ADD_SEALS, flags) != 0) return ErrnoStatus(errno, "sealing a memory file");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> HostMemoryLinux::DuplicateFile(int file) {
+  const int duplicate = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0) return ErrnoStatus(errno, "duplicating the descriptor of a memory file");
+  return duplicate;
+}
+
 void HostMemoryLinux::CloseFile(int file) { close(file); }
 
 absl::StatusOr<HostRange> HostMemoryLinux::Map(const HostMapRequest& request) {
-  constexpr uint64_t kSlack = kHugePageSize + 2 * kGuardBytes;
-  if (request.size > UINT64_MAX - kSlack) {
+  const uint64_t alignment = std::max(kHugePageSize, request.page_bytes);
+  const uint64_t slack = alignment + 2 * kGuardBytes;
+  if (request.size > UINT64_MAX - slack) {
     return absl::ResourceExhaustedError(
         absl::StrFormat("no address space for %d bytes", request.size));
   }
   // Address space for the mapping wherever it may have to begin; what is left beyond the guards is
   // given back.
-  const uint64_t reserved = request.size + kSlack;
+  const uint64_t reserved = request.size + slack;
   void* base =
       mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
@@ -116,8 +166,9 @@ absl::StatusOr<HostRange> HostMemoryLinux::Map(const HostMapRequest& request) {
   }
   const uint64_t low = AddressOf(base).value();
   const uint64_t first = low + kGuardBytes;
-  const uint64_t start = first + (request.congruent_to - first) % kHugePageSize;
-  const int flags = MAP_FIXED | MAP_NORESERVE |
+  const uint64_t start = first + (request.congruent_to - first) % alignment;
+  // Hugetlb pages that are not reserved now may be lacking at a fault, which is then a SIGBUS.
+  const int flags = MAP_FIXED | (request.page_bytes > kPageSize ? 0 : MAP_NORESERVE) |
                     (request.file.has_value() ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
   // SAFETY: MAP_FIXED replaces only what the reservation above owns.
   void* mapped = mmap(reinterpret_cast<void*>(start), request.size, PROT_READ | PROT_WRITE, flags,
@@ -125,7 +176,7 @@ absl::StatusOr<HostRange> HostMemoryLinux::Map(const HostMapRequest& request) {
   if (mapped == MAP_FAILED) {
     const int error = errno;
     UnmapBytes(low, low + reserved);
-    return ErrnoStatus(error, absl::StrFormat("mapping %d bytes", request.size));
+    return MapFailure(error, request);
   }
   UnmapBytes(low, start - kGuardBytes);
   UnmapBytes(start + request.size + kGuardBytes, low + reserved);
@@ -147,6 +198,18 @@ absl::Status HostMemoryLinux::Advise(const HostRange& range, HostAdvice advice) 
   return no_page ? absl::ResourceExhaustedError(status.message()) : status;
 }
 
+absl::Status HostMemoryLinux::Discard(const HostRange& range, std::optional<FilePlace> file) {
+  if (!file.has_value()) {
+    if (madvise(Pointer(range.start()), range.size(), MADV_DONTNEED) == 0) return absl::OkStatus();
+  } else {
+    if (fallocate(file->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  static_cast<off_t>(file->offset), static_cast<off_t>(range.size())) == 0) {
+      return absl::OkStatus();
+    }
+  }
+  return ErrnoStatus(errno, absl::StrFormat("giving back %s", Describe(range)));
+}
+
 absl::Status HostMemoryLinux::Lock(const HostRange& range) {
   if (mlock2(Pointer(range.start()), range.size(), MLOCK_ONFAULT) != 0) {
     return ErrnoStatus(errno, absl::StrFormat("locking %s", Describe(range)));
@@ -158,90 +221,6 @@ void HostMemoryLinux::Unlock(const HostRange& range) {
   // Not munlock(3): AddressSanitizer makes nothing of that one, while it lets mlock2 through.
   VMWIRE_CHECK(syscall(SYS_munlock, Pointer(range.start()), range.size()) == 0,
                absl::StrFormat("munlock of %s failed with errno %d", range.ToString(), errno));
-}
-
-absl::StatusOr<BufferTable> HostMemoryLinux::CreateBufferTable(uint32_t slots) {
-  auto ring = std::make_unique<io_uring>();
-  // The table needs a ring to belong to; nothing is ever submitted on it.
-  if (const int error = io_uring_queue_init(1, ring.get(), 0); error < 0) {
-    return ErrnoStatus(-error, "creating an io_uring for pins");
-  }
-  if (const int error = io_uring_register_buffers_sparse(ring.get(), slots); error < 0) {
-    io_uring_queue_exit(ring.get());
-    if (error == -EINVAL) {
-      return absl::UnimplementedError(
-          "this kernel has no sparse io_uring buffer tables: Linux 5.19 or later is needed");
-    }
-    return ErrnoStatus(-error,
-                       absl::StrFormat("registering a table of %d io_uring buffers", slots));
-  }
-  const BufferTable table = ring->ring_fd;
-  const MutexLock lock(mutex_);
-  tables_[table] = std::move(ring);
-  return table;
-}
-
-void HostMemoryLinux::DestroyBufferTable(BufferTable table) {
-  std::unique_ptr<io_uring> ring;
-  {
-    const MutexLock lock(mutex_);
-    auto found = tables_.find(table);
-    VMWIRE_CHECK(found != tables_.end(), "no such buffer table");
-    ring = std::move(found->second);
-    tables_.erase(found);
-  }
-  io_uring_queue_exit(ring.get());
-}
-
-absl::Status HostMemoryLinux::SetBuffer(BufferTable table, uint32_t slot, const HostRange& range) {
-  const iovec buffer = {Pointer(range.start()), range.size()};
-  const __u64 tag = 0;
-  const int result = io_uring_register_buffers_update_tag(RingOf(table), slot, &buffer, &tag, 1);
-  if (result < 0)
-    return ErrnoStatus(-result,
-                       absl::StrFormat("pinning %s as io_uring buffer %d", Describe(range), slot));
-  return absl::OkStatus();
-}
-
-void HostMemoryLinux::ClearBuffer(BufferTable table, uint32_t slot) {
-  const iovec buffer = {nullptr, 0};
-  const __u64 tag = 0;
-  const int result = io_uring_register_buffers_update_tag(RingOf(table), slot, &buffer, &tag, 1);
-  VMWIRE_CHECK(result == 1,
-               absl::StrFormat("clearing io_uring buffer %d failed with %d", slot, result));
-}
-
-io_uring* HostMemoryLinux::RingOf(BufferTable table) const {
-  const MutexLock lock(mutex_);
-  auto found = tables_.find(table);
-  VMWIRE_CHECK(found != tables_.end(), "no such buffer table");
-  return found->second.get();
-}
-
-absl::StatusOr<HostUsage> HostMemoryLinux::Usage(const HostRange& range) const {
-  std::ifstream smaps("/proc/self/smaps");
-  if (!smaps) return absl::UnavailableError("cannot read /proc/self/smaps");
-  HostUsage usage;
-  bool inside = false;
-  std::string line;
-  while (std::getline(smaps, line)) {
-    uint64_t start = 0;
-    uint64_t end = 0;
-    if (sscanf(line.c_str(), "%lx-%lx ", &start, &end) == 2) {
-      inside = range.start().value() <= start && end <= range.end().value();
-      continue;
-    }
-    if (!inside) continue;
-    std::istringstream fields(line);
-    std::string key;
-    uint64_t kib = 0;
-    fields >> key >> kib;
-    const uint64_t bytes = kib * 1024;
-    if (key == "Rss:") usage.resident_bytes += bytes;
-    if (key == "AnonHugePages:" || key == "ShmemPmdMapped:") usage.huge_bytes += bytes;
-    if (key == "Locked:") usage.locked_bytes += bytes;
-  }
-  return usage;
 }
 
 }  // namespace vmwire

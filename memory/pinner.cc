@@ -3,7 +3,15 @@
 namespace vmwire {
 
 std::string ToString(PinLevel level) {
-  return level == PinLevel::kResident ? "resident" : "pinned";
+  switch (level) {
+    case PinLevel::kResident:
+      return "resident";
+    case PinLevel::kPinned:
+      return "pinned";
+    case PinLevel::kGuarded:
+      return "guarded";
+  }
+  return "unknown";
 }
 
 }  // namespace vmwire

@@ -10,30 +10,30 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_format.h"
 #include "memory/mutex.h"
+#include "memory/retry.h"
 
 namespace vmwire {
 namespace {
 
-// Small enough that a stop is prompt (some milliseconds) and large enough that the calls cost
-// nothing.
-constexpr uint64_t kChunkBytes = 8 * kHugePageSize;
 // Below this a thread costs more than it saves.
 constexpr uint64_t kBytesPerThread = 32 * kHugePageSize;
-// A signal that comes again and again must not keep a chunk from ever being done, nor must one end
-// a wiring.
-constexpr int kMaxInterruptions = 100;
 
 class Population {
  public:
-  Population(HostMemory& host, const HostRange& range)
-      : host_(host), range_(range), next_(range.start().value()) {}
+  // `find_page`: whether a failure must name its page.
+  Population(HostMemory& host, const HostRange& range, uint64_t chunk_bytes, bool find_page)
+      : host_(host),
+        range_(range),
+        chunk_bytes_(chunk_bytes),
+        find_page_(find_page),
+        next_(range.start().value()) {}
 
   // Takes chunks until none is left or somebody stopped.
   void Work(const PinProgress& progress) {
     while (!stopped_.load(std::memory_order_relaxed)) {
       const std::optional<HostRange> chunk = Take();
       if (!chunk.has_value()) return;
-      if (absl::Status done = PopulateChunk(*chunk); !done.ok()) return Stop(done);
+      if (const absl::Status done = FaultIn(*chunk); !done.ok()) return Fail(*chunk, done);
       const uint64_t bytes =
           done_.fetch_add(chunk->size(), std::memory_order_relaxed) + chunk->size();
       if (progress && !progress(bytes)) return Cancel(bytes);
@@ -47,8 +47,10 @@ class Population {
     }
   }
 
-  absl::Status Result() {
+  // To be called when every thread is done.
+  absl::Status Result(HostAddress* failed_at) {
     const MutexLock lock(mutex_);
+    if (failed_at != nullptr && failed_at_.has_value()) *failed_at = *failed_at_;
     return result_;
   }
 
@@ -60,46 +62,62 @@ class Population {
     uint64_t end;
     do {
       if (start >= range_.end().value()) return std::nullopt;
-      end = std::min(AlignDown(start, kChunkBytes) + kChunkBytes, range_.end().value());
+      end = std::min(AlignDown(start, chunk_bytes_) + chunk_bytes_, range_.end().value());
     } while (!next_.compare_exchange_weak(start, end, std::memory_order_relaxed));
     return HostRange::Between(HostAddress(start), HostAddress(end));
   }
 
-  absl::Status PopulateChunk(const HostRange& chunk) {
-    absl::Status advised;
-    for (int i = 0; i < kMaxInterruptions; ++i) {
-      advised = host_.Advise(chunk, HostAdvice::kPopulateWrite);
-      if (!absl::IsUnavailable(advised)) break;
+  absl::Status FaultIn(const HostRange& part) {
+    return RetryTransient([&] { return host_.Advise(part, HostAdvice::kPopulateWrite); });
+  }
+
+  void Fail(const HostRange& chunk, const absl::Status& why) {
+    stopped_.store(true, std::memory_order_relaxed);
+    HostAddress page = chunk.start();
+    absl::Status status = why;
+    if (find_page_) {
+      for (uint64_t at = page.value(); at < chunk.end().value(); at += kPageSize) {
+        const absl::Status done =
+            FaultIn(HostRange::Between(HostAddress(at), HostAddress(at + kPageSize)));
+        if (done.ok()) continue;
+        page = HostAddress(at);
+        status = done;
+        break;
+      }
     }
-    return advised;
+    const MutexLock lock(mutex_);
+    // Another thread may have failed too, or been told to stop.
+    if (!result_.ok() && (!failed_at_.has_value() || *failed_at_ < page)) return;
+    result_ = status;
+    failed_at_ = page;
   }
 
   void Cancel(uint64_t bytes) {
-    Stop(absl::CancelledError(
-        absl::StrFormat("stopped after faulting in %d of %d bytes of host memory %s", bytes,
-                        range_.size(), range_.ToString())));
-  }
-
-  void Stop(const absl::Status& why) {
     stopped_.store(true, std::memory_order_relaxed);
     const MutexLock lock(mutex_);
-    if (result_.ok()) result_ = why;
+    if (!result_.ok()) return;
+    result_ = absl::CancelledError(
+        absl::StrFormat("stopped after faulting in %d of %d bytes of host memory %s", bytes,
+                        range_.size(), range_.ToString()));
   }
 
   HostMemory& host_;
   const HostRange range_;
+  const uint64_t chunk_bytes_;
+  const bool find_page_;
   std::atomic<uint64_t> next_;
   std::atomic<uint64_t> done_ = 0;
   std::atomic<bool> stopped_ = false;
   Mutex mutex_;
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
+  std::optional<HostAddress> failed_at_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
 absl::Status Populate(HostMemory& host, const HostRange& range, const PopulateOptions& options,
-                      const PinProgress& progress) {
-  Population population(host, range);
+                      const PinControl& control) {
+  Population population(host, range, options.chunk_bytes, control.failed_at != nullptr);
   const uint64_t useful = std::max<uint64_t>(1, range.size() / kBytesPerThread);
   const uint64_t helpers = std::clamp<uint64_t>(options.max_threads, 1, useful) - 1;
   std::vector<std::thread> threads;
@@ -111,11 +129,11 @@ absl::Status Populate(HostMemory& host, const HostRange& range, const PopulateOp
       break;  // The host has no thread to give; this one does all the work.
     }
   }
-  population.Work(progress);
+  population.Work(control.progress);
   for (std::thread& thread : threads) thread.join();
   // The last chunks may have been those of other threads, of which nobody was told yet.
-  if (!threads.empty()) population.ReportAll(progress);
-  return population.Result();
+  if (!threads.empty()) population.ReportAll(control.progress);
+  return population.Result(control.failed_at);
 }
 
 }  // namespace vmwire

@@ -12,16 +12,9 @@
 #include <map>
 #include <string>
 
+#include "memory/page_run.h"
+
 namespace vmwire {
-
-// A half-open run [first, end) of page indices of an object.
-struct PageRun {
-  uint64_t first = 0;
-  uint64_t end = 0;
-
-  uint64_t pages() const { return end - first; }
-  friend bool operator==(const PageRun&, const PageRun&) = default;
-};
 
 class RangeCounts {
  public:

@@ -5,39 +5,40 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "memory/asymmetric_fence.h"
 #include "memory/check.h"
+#include "memory/map_removal.h"
 #include "memory/status_macros.h"
 #include "memory/wiring.h"
 
 namespace vmwire {
 
-VmMap::VmMap(PinTable& pins, const Options& options) : pins_(pins), options_(options) {
+VmMap::VmMap(PinTable& pins, const Options& options)
+    : pins_(&pins), options_(options), user_wire_limit_(options.user_wire_limit) {
   VMWIRE_CHECK(
       options.min < options.max && options.min.IsPageAligned() && options.max.IsPageAligned(),
       "the map's bounds are inverted or unaligned");
+  // Cheap while the process has one thread, and dear later.
+  PrepareFences();
 }
 
 VmMap::~VmMap() {
-  for (const auto& [start, entry] : entries_) {
-    VMWIRE_CHECK(!entry.IsHeld(),
-                 "a system wiring or a token outlives its map: " + vmwire::ToString(entry));
-    if (entry.user_wired) pins_.Unwire(*entry.object, entry.Pages());
-  }
+  const absl::Status unused = CheckUnused();
+  VMWIRE_CHECK(unused.ok(), unused.ToString());
+  const absl::Status removed = Remove(GuestRange::Between(options_.min, options_.max));
+  VMWIRE_CHECK(removed.ok(), removed.ToString());
 }
 
 absl::Status VmMap::Map(const GuestRange& range, std::shared_ptr<VmObject> object, uint64_t offset,
                         Protection protection, Protection max_protection) {
   if (object == nullptr)
     return absl::InvalidArgumentError("no object to map at " + range.ToString());
-  if (!IsAligned(offset, kPageSize)) {
+  if (!IsAligned(offset, object->page_bytes()) || !IsAligned(range.size(), object->page_bytes())) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("object offset 0x%x is not page-aligned", offset));
+        absl::StrFormat("object offset 0x%x or %s is not aligned to the object's pages of %d bytes",
+                        offset, range.ToString(), object->page_bytes()));
   }
-  if (range.start() < options_.min || options_.max < range.end()) {
-    return absl::OutOfRangeError(absl::StrFormat("%s is not inside the map [0x%x, 0x%x)",
-                                                 range.ToString(), options_.min.value(),
-                                                 options_.max.value()));
-  }
+  VMWIRE_RETURN_IF_ERROR(CheckInside(range));
   if (offset > UINT64_MAX - range.size()) {
     return absl::OutOfRangeError(
         absl::StrFormat("object offset 0x%x + 0x%x wraps", offset, range.size()));
@@ -47,130 +48,228 @@ absl::Status VmMap::Map(const GuestRange& range, std::shared_ptr<VmObject> objec
         "protection %s of %s is not within its maximum %s", vmwire::ToString(protection),
         range.ToString(), vmwire::ToString(max_protection)));
   }
+  return Insert({.range = range,
+                 .object = std::move(object),
+                 .offset = offset,
+                 .protection = protection,
+                 .max_protection = max_protection});
+}
+
+absl::Status VmMap::MapGuard(const GuestRange& range) {
+  VMWIRE_RETURN_IF_ERROR(CheckInside(range));
+  return Insert({.range = range, .object = nullptr});
+}
+
+absl::Status VmMap::CheckInside(const GuestRange& range) const {
+  if (options_.min <= range.start() && range.end() <= options_.max) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrFormat("%s is not inside the map [0x%x, 0x%x)",
+                                               range.ToString(), options_.min.value(),
+                                               options_.max.value()));
+}
+
+absl::Status VmMap::CheckFree(const GuestRange& range) const {
   const auto next = FirstEndingAfter(range.start());
   if (next != entries_.end() && next->second.range.Overlaps(range)) {
     return absl::AlreadyExistsError(absl::StrFormat("%s overlaps the entry %s", range.ToString(),
                                                     vmwire::ToString(next->second)));
   }
-  VmMapEntry entry{.range = range,
-                   .object = std::move(object),
-                   .offset = offset,
-                   .protection = protection,
-                   .max_protection = max_protection};
-  entries_.emplace(range.start(), std::move(entry));
-  MergeAround(range);
   return absl::OkStatus();
+}
+
+absl::Status VmMap::Insert(VmMapEntry entry) {
+  const GuestRange range = entry.range;
+  const std::shared_ptr<VmObject> object = entry.object;
+  const PageRun pages = entry.Pages();
+  const WireOptions options;
+  Wiring future(*this, range, WireFlags::kUser, Wiring::Owner::kNone, options);
+  absl::Status inserted;
+  {
+    const MutexLock lock(mutex_);
+    VMWIRE_RETURN_IF_ERROR(CheckFree(range));
+    entries_.emplace(range.start(), std::move(entry));
+    // Not published before: nobody can hold what may yet be taken away again.
+    if (wire_future_ && object != nullptr) {
+      // The analysis does not know that the map of `future` is this one.
+      inserted = [&future]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return future.WireInserted(); }();
+    }
+    if (inserted.ok()) {
+      if (object != nullptr) object->AddMapping(pages);
+      Publish(range);
+      MergeAround(range);
+    }
+  }
+  future.ReleasePins();
+  return inserted;
 }
 
 absl::Status VmMap::Remove(const GuestRange& range) {
-  // The whole range is checked before any of it is changed.
-  for (auto it = FirstEndingAfter(range.start()); it != entries_.end() && it->first < range.end();
-       ++it) {
-    if (it->second.IsHeld()) {
-      return absl::FailedPreconditionError(
-          absl::StrFormat("%s cannot be removed: system wirings or tokens depend on it, entry %s",
-                          range.ToString(), vmwire::ToString(it->second)));
-    }
-  }
-  ClipAt(range.start());
-  ClipAt(range.end());
-  auto it = FirstEndingAfter(range.start());
-  while (it != entries_.end() && it->first < range.end()) {
-    const VmMapEntry& entry = it->second;
-    if (entry.user_wired) {
-      pins_.Unwire(*entry.object, entry.Pages());
-      user_wired_pages_ -= entry.range.pages();
-    }
-    it = entries_.erase(it);
-  }
-  return absl::OkStatus();
+  return MapRemoval(*this, range, std::nullopt).Run();
+}
+
+absl::Status VmMap::RemoveWait(const GuestRange& range, const WaitLimits& limits) {
+  return MapRemoval(*this, range, limits).Run();
 }
 
 absl::Status VmMap::Protect(const GuestRange& range, Protection protection) {
+  const MutexLock lock(mutex_);
+  VMWIRE_RETURN_IF_ERROR(WaitForTransitions(range, {}));
   for (auto it = FirstEndingAfter(range.start()); it != entries_.end() && it->first < range.end();
        ++it) {
-    if (!Allows(it->second.max_protection, protection)) {
-      return absl::PermissionDeniedError(absl::StrFormat(
-          "protection %s for %s is not within the maximum of entry %s",
-          vmwire::ToString(protection), range.ToString(), vmwire::ToString(it->second)));
-    }
+    if (it->second.IsGuard() || Allows(it->second.max_protection, protection)) continue;
+    return absl::PermissionDeniedError(absl::StrFormat(
+        "protection %s for %s is not within the maximum of entry %s", vmwire::ToString(protection),
+        range.ToString(), vmwire::ToString(it->second)));
   }
+  VMWIRE_RETURN_IF_ERROR(CheckClip(range.start()));
+  VMWIRE_RETURN_IF_ERROR(CheckClip(range.end()));
   ClipAt(range.start());
   ClipAt(range.end());
   for (auto it = FirstEndingAfter(range.start()); it != entries_.end() && it->first < range.end();
        ++it) {
-    it->second.protection = protection;
+    if (!it->second.IsGuard()) it->second.protection = protection;
   }
+  Publish(range);
   MergeAround(range);
   return absl::OkStatus();
 }
 
-const VmMapEntry* VmMap::Lookup(GuestAddress address) const {
+absl::Status VmMap::Clip(GuestAddress address) {
+  if (!address.IsPageAligned()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the address 0x%x of a cut is not page-aligned", address.value()));
+  }
+  const MutexLock lock(mutex_);
+  VMWIRE_RETURN_IF_ERROR(CheckClip(address));
   const auto it = FirstEndingAfter(address);
-  return it != entries_.end() && it->second.range.Contains(address) ? &it->second : nullptr;
+  if (it == entries_.end() || !(it->first < address)) return absl::OkStatus();
+  ClipAt(address);
+  entries_.find(address)->second.clipped = true;
+  return absl::OkStatus();
+}
+
+std::optional<VmMapEntry> VmMap::Lookup(GuestAddress address) const {
+  std::optional<VmMapEntry> entry = LookupFrom(address);
+  if (entry.has_value() && !entry->range.Contains(address)) entry.reset();
+  return entry;
+}
+
+std::optional<VmMapEntry> VmMap::LookupFrom(GuestAddress address) const {
+  const MutexLock lock(mutex_);
+  const auto it = FirstEndingAfter(address);
+  if (it == entries_.end()) return std::nullopt;
+  return it->second;
 }
 
 absl::StatusOr<WiredRange> VmMap::Wire(const GuestRange& range, WireFlags flags,
-                                       const WireProgress& progress) {
+                                       const WireOptions& options) {
   const WireFlags system =
       static_cast<WireFlags>(static_cast<uint8_t>(flags) & ~static_cast<uint8_t>(WireFlags::kUser));
-  Wiring wiring(*this, range, system, Wiring::Owner::kToken, progress);
+  Wiring wiring(*this, range, system, Wiring::Owner::kToken, options);
   VMWIRE_RETURN_IF_ERROR(wiring.Wire());
   return WiredRange(this, range, wiring.TakePieces());
 }
 
 absl::Status VmMap::WireRange(const GuestRange& range, WireFlags flags,
-                              const WireProgress& progress) {
-  return Wiring(*this, range, flags, Wiring::Owner::kNone, progress).Wire();
+                              const WireOptions& options) {
+  return Wiring(*this, range, flags, Wiring::Owner::kNone, options).Wire();
 }
 
-absl::Status VmMap::UnwireRange(const GuestRange& range, WireFlags flags) {
-  return Wiring(*this, range, flags, Wiring::Owner::kNone, {}).Unwire();
+absl::Status VmMap::UnwireRange(const GuestRange& range, WireFlags flags,
+                                const WaitLimits& limits) {
+  const WireOptions options{.limits = limits};
+  return Wiring(*this, range, flags, Wiring::Owner::kNone, options).Unwire();
 }
 
 void VmMap::ReleaseToken(const GuestRange& range) {
+  const WireOptions options;
   const absl::Status unwired =
-      Wiring(*this, range, WireFlags::kSystem, Wiring::Owner::kToken, {}).Unwire();
+      Wiring(*this, range, WireFlags::kSystem, Wiring::Owner::kToken, options).Unwire();
   // Nothing else can take what a token has wired, and the map refuses to remove it.
   VMWIRE_CHECK(unwired.ok(), unwired.ToString());
 }
 
-absl::StatusOr<MappedRange> VmMap::Hold(const GuestRange& range) {
+void VmMap::SetWireFuture(bool on) {
+  const MutexLock lock(mutex_);
+  wire_future_ = on;
+}
+
+absl::Status VmMap::SetPinTable(PinTable& pins) {
+  const MutexLock lock(mutex_);
+  if (&pins == &this->pins()) return absl::OkStatus();
+  bool wiring = was_wired_;
+  for (const auto& [start, entry] : entries_) wiring = wiring || entry.transition != nullptr;
+  if (wiring) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the map [0x%x, 0x%x) pins at level '%s', and has been wired; the level can be changed "
+        "before the first wiring only",
+        options_.min.value(), options_.max.value(), vmwire::ToString(this->pins().level())));
+  }
+  pins_.store(&pins, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+void VmMap::SetUserWireLimit(uint64_t pages) {
+  const MutexLock lock(mutex_);
+  user_wire_limit_ = pages;
+}
+
+absl::StatusOr<MappedRange> VmMap::KeepMapped(const GuestRange& range) {
+  const MutexLock lock(mutex_);
+  VMWIRE_RETURN_IF_ERROR(WaitForTransitions(range, {}));
   VMWIRE_RETURN_IF_ERROR(CheckNoHoles(range));
   for (auto it = FirstEndingAfter(range.start()); it != entries_.end() && it->first < range.end();
        ++it) {
-    if (it->second.holds == UINT32_MAX) {
-      return absl::ResourceExhaustedError("too many holds on entry " +
+    if (it->second.mapped_tokens == UINT32_MAX) {
+      return absl::ResourceExhaustedError("too many tokens on entry " +
                                           vmwire::ToString(it->second));
     }
   }
+  VMWIRE_RETURN_IF_ERROR(CheckClip(range.start()));
+  VMWIRE_RETURN_IF_ERROR(CheckClip(range.end()));
   ClipAt(range.start());
   ClipAt(range.end());
   for (auto it = FirstEndingAfter(range.start()); it != entries_.end() && it->first < range.end();
        ++it) {
-    ++it->second.holds;
+    ++it->second.mapped_tokens;
   }
   MergeAround(range);
   return MappedRange(this, range);
 }
 
-void VmMap::ReleaseHold(const GuestRange& range) {
-  // A merge may have hidden the boundaries that Hold made.
+void VmMap::ReleaseMapped(const GuestRange& range) {
+  const MutexLock lock(mutex_);
+  // A merge may have hidden the boundaries that KeepMapped made.
   ClipAt(range.start());
   ClipAt(range.end());
   for (auto it = FirstEndingAfter(range.start()); it != entries_.end() && it->first < range.end();
        ++it) {
-    --it->second.holds;
+    --it->second.mapped_tokens;
   }
   MergeAround(range);
+  removers_.WakeAll();
 }
 
-uint64_t VmMap::wired_pages() const {
-  uint64_t pages = 0;
-  for (const auto& [start, entry] : entries_) {
-    if (entry.IsWired()) pages += entry.range.pages();
+absl::Status VmMap::WaitForTransition(const VmMapEntry& entry, const WaitLimits& limits) {
+  const std::string text = vmwire::ToString(entry);
+  if (entry.transition->IsOwn()) {
+    return absl::FailedPreconditionError(
+        "a callback of a wiring asks for what that wiring is about to wire: entry " + text);
   }
-  return pages;
+  return entry.transition->waiters().Wait(mutex_, limits,
+                                          "waiting for the wiring of entry " + text);
+}
+
+absl::Status VmMap::WaitForTransitions(const GuestRange& range, const WaitLimits& limits) {
+  auto it = FirstEndingAfter(range.start());
+  while (it != entries_.end() && it->first < range.end()) {
+    if (it->second.transition == nullptr) {
+      ++it;
+      continue;
+    }
+    VMWIRE_RETURN_IF_ERROR(WaitForTransition(it->second, limits));
+    it = FirstEndingAfter(range.start());
+  }
+  return absl::OkStatus();
 }
 
 VmMap::Entries::const_iterator VmMap::FirstEndingAfter(GuestAddress address) const {
@@ -180,9 +279,21 @@ VmMap::Entries::const_iterator VmMap::FirstEndingAfter(GuestAddress address) con
 }
 
 VmMap::Entries::iterator VmMap::FirstEndingAfter(GuestAddress address) {
-  // Erasing nothing is the standard way to make a const_iterator of one's own container mutable.
-  const auto it = static_cast<const VmMap*>(this)->FirstEndingAfter(address);
-  return entries_.erase(it, it);
+  auto it = entries_.upper_bound(address);
+  if (it != entries_.begin() && address < std::prev(it)->second.range.end()) --it;
+  return it;
+}
+
+absl::Status VmMap::CheckClip(GuestAddress address) const {
+  const auto it = FirstEndingAfter(address);
+  if (it == entries_.end() || !(it->first < address) || it->second.IsGuard()) {
+    return absl::OkStatus();
+  }
+  const uint64_t page_bytes = it->second.object->page_bytes();
+  if (IsAligned(it->second.OffsetOf(address), page_bytes)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat("0x%x cuts a page of %d bytes: entry %s",
+                                                    address.value(), page_bytes,
+                                                    vmwire::ToString(it->second)));
 }
 
 void VmMap::ClipAt(GuestAddress address) {
@@ -191,7 +302,8 @@ void VmMap::ClipAt(GuestAddress address) {
   VmMapEntry& low = it->second;
   VmMapEntry high = low;
   high.range = GuestRange::Between(address, low.range.end());
-  high.offset = low.OffsetOf(address);
+  high.offset = low.IsGuard() ? 0 : low.OffsetOf(address);
+  high.clipped = false;
   low.range = GuestRange::Between(low.range.start(), address);
   entries_.emplace_hint(std::next(it), address, std::move(high));
 }
@@ -210,112 +322,45 @@ void VmMap::MergeAround(const GuestRange& range) {
   }
 }
 
-absl::Status VmMap::CheckNoHoles(const GuestRange& range) const {
-  GuestAddress at = range.start();
-  for (auto it = FirstEndingAfter(at); it != entries_.end() && it->first <= at && at < range.end();
-       ++it) {
-    at = it->second.range.end();
+void VmMap::MergeClipped(const GuestRange& range) {
+  for (auto it = entries_.lower_bound(range.start());
+       it != entries_.end() && !(range.end() < it->first); ++it) {
+    it->second.clipped = false;
   }
-  if (at < range.end()) {
-    return absl::NotFoundError(
-        absl::StrFormat("nothing is mapped at 0x%x of %s", at.value(), range.ToString()));
-  }
-  return absl::OkStatus();
+  MergeAround(range);
 }
 
-absl::StatusOr<HostBacking> VmMap::BackingOf(const GuestRange& range) const {
-  VMWIRE_RETURN_IF_ERROR(CheckNoHoles(range));
-  auto it = FirstEndingAfter(range.start());
-  const VmMapEntry& first = it->second;
-  const uint64_t offset = first.OffsetOf(range.start());
-  for (; it != entries_.end() && it->first < range.end(); ++it) {
-    const VmMapEntry& entry = it->second;
-    const bool contiguous =
-        entry.object == first.object &&
-        entry.offset - first.offset == entry.range.start().value() - first.range.start().value();
-    if (!contiguous || entry.protection != first.protection) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "%s is not one piece of host memory with one protection: it meets entry %s",
-          range.ToString(), vmwire::ToString(entry)));
-    }
-  }
-  VMWIRE_ASSIGN_OR_RETURN(const HostRange host, first.object->HostSlice(offset, range.size()));
-  return HostBacking{host, first.protection};
-}
-
-absl::Status VmMap::CheckEntry(const VmMapEntry& entry) const {
-  const std::string text = vmwire::ToString(entry);
-  if (entry.range.start() < options_.min || options_.max < entry.range.end()) {
-    return absl::InternalError("outside of the map: " + text);
-  }
-  if (!Allows(entry.max_protection, entry.protection))
-    return absl::InternalError("more rights than allowed: " + text);
-  if (entry.token_wires > entry.system_wires) {
-    return absl::InternalError("tokens own more wirings than there are: " + text);
-  }
-  if (entry.system_wires > options_.max_system_wires)
-    return absl::InternalError("too many wirings: " + text);
-  if (!entry.IsWired()) return absl::OkStatus();
-  for (uint64_t page = entry.Pages().first; page < entry.Pages().end; ++page) {
-    if (pins_.WireCount(*entry.object, page) == 0 || !pins_.IsPinned(*entry.object, page)) {
-      return absl::InternalError(
-          absl::StrFormat("object page 0x%x is not pinned under entry %s", page, text));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status VmMap::CheckInvariants() const {
-  uint64_t user_pages = 0;
+void VmMap::PublishExcept(const GuestRange& range, const std::optional<GuestRange>& hidden) {
+  const GuestRange region = translations_.WidenToRuns(range);
+  std::vector<TranslationTable::Run> runs;
   const VmMapEntry* previous = nullptr;
-  for (const auto& [start, entry] : entries_) {
-    VMWIRE_RETURN_IF_ERROR(CheckEntry(entry));
-    if (start != entry.range.start())
-      return absl::InternalError("misplaced: " + vmwire::ToString(entry));
-    if (previous != nullptr && entry.range.start() < previous->range.end()) {
-      return absl::InternalError("overlapping: " + vmwire::ToString(entry));
-    }
-    if (previous != nullptr && CanMerge(*previous, entry)) {
-      return absl::InternalError("not merged with its predecessor: " + vmwire::ToString(entry));
-    }
-    if (entry.user_wired) user_pages += entry.range.pages();
+  for (auto it = FirstEndingAfter(region.start()); it != entries_.end() && it->first < region.end();
+       ++it) {
+    const VmMapEntry& entry = it->second;
+    if (hidden.has_value() && hidden->Contains(entry.range)) continue;
+    const GuestRange part = *entry.range.Intersect(region);
+    const bool continues = previous != nullptr && Continues(*previous, entry) &&
+                           previous->protection == entry.protection && !runs.empty();
     previous = &entry;
+    // What lies past the object's end is mapped, but nothing is there; nor in a simulated object.
+    if (entry.IsGuard() || entry.object->simulation() != nullptr ||
+        entry.OffsetOf(part.start()) >= entry.object->size()) {
+      continue;
+    }
+    const uint64_t offset = entry.OffsetOf(part.start());
+    const uint64_t size = std::min(part.size(), entry.object->size() - offset);
+    const GuestAddress end(part.start().value() + size);
+    if (continues) {
+      runs.back().range = GuestRange::Between(runs.back().range.start(), end);
+    } else {
+      runs.push_back({.range = GuestRange::Between(part.start(), end),
+                      .host = HostAddress(entry.object->host_range().start().value() + offset),
+                      .protection = entry.protection,
+                      .object = entry.object.get(),
+                      .first_page = offset / kPageSize});
+    }
   }
-  if (user_pages != user_wired_pages_) {
-    return absl::InternalError(
-        absl::StrFormat("%d user-wired pages, %d charged", user_pages, user_wired_pages_));
-  }
-  return absl::OkStatus();
-}
-
-std::string VmMap::ToString() const {
-  std::string text;
-  for (const auto& [start, entry] : entries_) text += vmwire::ToString(entry) + "\n";
-  return text;
-}
-
-MappedRange::MappedRange(MappedRange&& other) noexcept
-    : map_(std::exchange(other.map_, nullptr)), range_(other.range_) {}
-
-MappedRange& MappedRange::operator=(MappedRange&& other) noexcept {
-  if (this != &other) {
-    Release();
-    map_ = std::exchange(other.map_, nullptr);
-    range_ = other.range_;
-  }
-  return *this;
-}
-
-MappedRange::~MappedRange() { Release(); }
-
-void MappedRange::Release() {
-  if (map_ != nullptr) map_->ReleaseHold(range_);
-  map_ = nullptr;
-}
-
-absl::StatusOr<HostBacking> MappedRange::Backing() const {
-  VMWIRE_CHECK(map_ != nullptr, "a token that was moved from is used");
-  return map_->BackingOf(range_);
+  translations_.Replace(region, runs);
 }
 
 }  // namespace vmwire

@@ -3,10 +3,11 @@
 // allowed, by which limit, and how to raise it.
 //
 // Invariants: used() is the sum of the live reservations, and never above the lowest limit.
-// Thread safety: thread-compatible.
+// Thread safety: thread-safe.
 #ifndef VMWIRE_MEMORY_WIRE_BUDGET_H_
 #define VMWIRE_MEMORY_WIRE_BUDGET_H_
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -51,17 +52,22 @@ class WireBudget {
   // REQUIRES: no reservation is left.
   ~WireBudget();
 
-  // ResourceExhausted if `bytes` more do not fit, naming the lowest limit that is in the way.
-  absl::Status CheckFits(uint64_t bytes) const;
+  // ResourceExhausted if `bytes` more do not fit, naming the lowest limit that is in the way;
+  // `evictable` bytes of what is used count as free.
+  absl::Status CheckFits(uint64_t bytes, uint64_t evictable = 0) const;
 
   // Takes `bytes` out of the budget. Errors as CheckFits.
   absl::StatusOr<Reservation> Reserve(uint64_t bytes);
 
-  uint64_t used() const { return used_; }
+  uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+  // What is left under the lowest limit.
+  uint64_t available() const;
 
  private:
+  absl::Status CheckFitsBeside(uint64_t bytes, uint64_t used) const;
+
   const std::vector<Limit> limits_;
-  uint64_t used_ = 0;
+  std::atomic<uint64_t> used_ = 0;
 };
 
 }  // namespace vmwire

@@ -1,5 +1,7 @@
 #include "memory/wire_limits.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_format.h"
 
 namespace vmwire {
@@ -16,7 +18,11 @@ std::vector<WireBudget::Limit> WireLimits(const HostLimits& host, PinLevel level
     limits.push_back({"the wire limit", *configured, "raise it, or wire less memory"});
   }
   if (!host.may_exceed_memlock && host.memlock_soft != kUnlimited) {
-    const uint64_t used = level == PinLevel::kResident ? host.locked_bytes : host.pinned_bytes;
+    // At kGuarded a page is locked and pinned: whichever has less room binds.
+    const uint64_t used = level == PinLevel::kResident ? host.locked_bytes
+                          : level == PinLevel::kPinned
+                              ? host.pinned_bytes
+                              : std::max(host.locked_bytes, host.pinned_bytes);
     limits.push_back(
         {"RLIMIT_MEMLOCK", Left(host.memlock_soft, used),
          absl::StrFormat(

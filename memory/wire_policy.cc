@@ -65,10 +65,11 @@ uint64_t WirePolicy::BytesToWire(const GuestRange& range) const {
 absl::StatusOr<SlotBacking> WirePolicy::Apply(VmMap& map, const GuestRange& range,
                                               const WireProgress& progress) const {
   if (kind_ == WirePolicyKind::kAll) {
-    VMWIRE_ASSIGN_OR_RETURN(WiredRange wired, map.Wire(range, WireFlags::kSystem, progress));
+    VMWIRE_ASSIGN_OR_RETURN(WiredRange wired,
+                            map.Wire(range, WireFlags::kSystem, {.progress = progress}));
     return SlotBacking(std::move(wired));
   }
-  VMWIRE_ASSIGN_OR_RETURN(MappedRange mapped, map.Hold(range));
+  VMWIRE_ASSIGN_OR_RETURN(MappedRange mapped, map.KeepMapped(range));
   const uint64_t total = BytesToWire(range);
   uint64_t done_before = 0;
   WireProgress of_all;
@@ -79,7 +80,8 @@ absl::StatusOr<SlotBacking> WirePolicy::Apply(VmMap& map, const GuestRange& rang
   for (const GuestRange& window : windows_) {
     const std::optional<GuestRange> part = window.Intersect(range);
     if (!part.has_value()) continue;
-    VMWIRE_ASSIGN_OR_RETURN(WiredRange wired, map.Wire(*part, WireFlags::kSystem, of_all));
+    VMWIRE_ASSIGN_OR_RETURN(WiredRange wired,
+                            map.Wire(*part, WireFlags::kSystem, {.progress = of_all}));
     windows.push_back(std::move(wired));
     done_before += part->size();
   }

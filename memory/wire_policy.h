@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "memory/mapped_range.h"
 #include "memory/page_range.h"
 #include "memory/vm_map.h"
 #include "memory/wired_range.h"

@@ -10,8 +10,8 @@
 
 #include <cstdint>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "memory/page_range.h"
 #include "memory/protection.h"
@@ -29,6 +29,8 @@ struct HostBacking {
 
 class [[nodiscard]] WiredRange {
  public:
+  using Pieces = absl::InlinedVector<GuestRange, 1>;
+
   WiredRange(WiredRange&& other) noexcept;
   WiredRange& operator=(WiredRange&& other) noexcept;
   WiredRange(const WiredRange&) = delete;
@@ -39,7 +41,7 @@ class [[nodiscard]] WiredRange {
   // The range that was asked for. With holes allowed, not all of it need be wired: see pieces().
   const GuestRange& range() const { return range_; }
   // The wired parts, ascending, disjoint, not adjacent.
-  const std::vector<GuestRange>& pieces() const { return pieces_; }
+  const Pieces& pieces() const { return pieces_; }
   uint64_t wired_bytes() const;
 
   // The host memory behind the range. FailedPrecondition: it is not wired whole, or it lies in more
@@ -48,13 +50,13 @@ class [[nodiscard]] WiredRange {
 
  private:
   friend class VmMap;
-  WiredRange(VmMap* map, GuestRange range, std::vector<GuestRange> pieces)
+  WiredRange(VmMap* map, GuestRange range, Pieces pieces)
       : map_(map), range_(range), pieces_(std::move(pieces)) {}
   void Release();
 
   VmMap* map_;  // Null once moved from.
   GuestRange range_;
-  std::vector<GuestRange> pieces_;
+  Pieces pieces_;
 };
 
 }  // namespace vmwire

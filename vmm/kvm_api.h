@@ -60,6 +60,11 @@ class KvmApi {
   // a slot that is not there. AlreadyExists: it overlaps another slot. KVM neither pins nor checks
   // the host memory.
   virtual absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) = 0;
+  // KVM_CREATE_GUEST_MEMFD: a new file of `size` bytes of memory for this VM, which is the caller's
+  // to close, as any file; nothing is faulted in. InvalidArgument: a size that is 0 or unaligned,
+  // or a flag that KVM does not know. Any other error: this KVM has no such files. The flags that
+  // it knows: KVM_CAP_GUEST_MEMFD_FLAGS.
+  virtual absl::StatusOr<int> CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) = 0;
 
   // KVM_CREATE_VCPU. AlreadyExists: the VM has a vCPU of that id. InvalidArgument: the id is too
   // large.

@@ -105,6 +105,13 @@ absl::Status KvmApiLinux::SetUserMemoryRegion(VmFd vm, const kvm_userspace_memor
   return Ioctl(vm, KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region).status();
 }
 
+absl::StatusOr<int> KvmApiLinux::CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) {
+  kvm_create_guest_memfd request = {};
+  request.size = size;
+  request.flags = flags;
+  return Ioctl(vm, KVM_CREATE_GUEST_MEMFD, "KVM_CREATE_GUEST_MEMFD", &request);
+}
+
 absl::StatusOr<VcpuFd> KvmApiLinux::CreateVcpu(VmFd vm, uint32_t id) {
   VMWIRE_ASSIGN_OR_RETURN(
       const int fd, Ioctl(vm, KVM_CREATE_VCPU, "KVM_CREATE_VCPU", static_cast<unsigned long>(id)));

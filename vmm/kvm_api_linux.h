@@ -25,6 +25,7 @@ class KvmApiLinux final : public KvmApi {
   absl::StatusOr<std::vector<kvm_cpuid_entry2>> GetSupportedCpuid(SystemFd system) override;
   absl::StatusOr<VmFd> CreateVm(SystemFd system) override;
   absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) override;
+  absl::StatusOr<int> CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
   absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
   void UnmapRun(kvm_run* run, size_t size) override;

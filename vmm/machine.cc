@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "memory/guarded_pinner.h"
 #include "memory/mlock_pinner.h"
+#include "memory/pin_verifier.h"
 #include "memory/status_macros.h"
 #include "memory/uring_pinner.h"
 #include "memory/wire_limits.h"
@@ -30,16 +32,37 @@ uint32_t GuestAddressBits(const std::vector<kvm_cpuid_entry2>& cpuid) {
   return kDefaultAddressBits;
 }
 
-// An error of memory/ with the options of ours that help.
-absl::Status WithOptions(const absl::Status& status, const MachineConfig& config) {
-  std::string options;
+// `status` with the options of ours that help.
+absl::Status WithOptions(const absl::Status& status, const std::string& options) {
+  if (options.empty()) return status;
+  return absl::Status(status.code(),
+                      std::string(status.message()) + "; options that help: " + options);
+}
+
+// An error of making and mapping guest memory.
+absl::Status OfMapping(const absl::Status& status, const MachineConfig& config) {
+  const bool is_plain = config.backing == MemoryBacking::kAnonymous;
+  const bool has_thp = is_plain || config.backing == MemoryBacking::kMemfd;
   if (absl::IsResourceExhausted(status)) {
-    options = "; options that help: a smaller --memory size, --wire none";
-    if (config.wire_limit.has_value()) options += ", a larger --wire-limit";
-  } else if (absl::IsUnimplemented(status)) {
-    options = "; options that help: --pin-level resident, --memory hugepages=none";
+    return WithOptions(status, std::string("a smaller --memory size") +
+                                   (is_plain ? "" : ", --memory backing=anonymous"));
   }
-  return absl::Status(status.code(), std::string(status.message()) + options);
+  if (absl::IsUnimplemented(status)) {
+    return WithOptions(status, has_thp ? "--memory hugepages=none" : "--memory backing=anonymous");
+  }
+  return status;
+}
+
+// An error of wiring it.
+absl::Status OfWiring(const absl::Status& status, const MachineConfig& config) {
+  if (absl::IsResourceExhausted(status)) {
+    return WithOptions(status,
+                       std::string("a smaller --memory size, --wire none") +
+                           (config.wire_limit.has_value() ? ", a larger --wire-limit" : ""));
+  }
+  if (absl::IsUnimplemented(status))
+    return WithOptions(status, "--pin-level resident, --wire none");
+  return status;
 }
 
 // An error of KVM at a call whose arguments are ours, not the user's.
@@ -57,9 +80,26 @@ absl::Status OfKvm(const absl::Status& status) {
 
 std::unique_ptr<Pinner> MakePinner(const MachineHost& host, PinLevel level) {
   const PopulateOptions populate{.max_threads = static_cast<uint32_t>(host.limits.usable_cpus)};
-  if (level == PinLevel::kPinned) return std::make_unique<UringPinner>(host.memory, populate);
-  return std::make_unique<MlockPinner>(host.memory, populate,
-                                       MaxLockedExtents(host.limits.max_map_count));
+  const uint64_t max_extents = MaxLockedExtents(host.limits.max_map_count);
+  switch (level) {
+    case PinLevel::kResident:
+      return std::make_unique<MlockPinner>(host.memory, populate, max_extents);
+    case PinLevel::kPinned:
+      return std::make_unique<UringPinner>(host.memory, populate);
+    case PinLevel::kGuarded:
+      break;
+  }
+  return std::make_unique<GuardedPinner>(host.memory, populate, max_extents);
+}
+
+// What of `limits` is a limit to wiring memory of that backing.
+HostLimits LimitsOf(MemoryBacking backing, HostLimits limits) {
+  if (backing != MemoryBacking::kHugetlb) return limits;
+  // Pages of the pool were taken from the host's memory before; those of this guest are reserved
+  // when they are mapped, and no memory cgroup is charged for them.
+  limits.memory_available += limits.hugetlb_2m_free * kHugePageSize;
+  limits.cgroup.reset();
+  return limits;
 }
 
 WirePolicy MakePolicy(const MachineConfig& config, const GuestImage& image) {
@@ -76,6 +116,21 @@ WirePolicy MakePolicy(const MachineConfig& config, const GuestImage& image) {
   return WirePolicy::Dma(std::move(windows));
 }
 
+// InvalidArgument if a window cuts a page of the pool, which can be wired whole only.
+absl::Status CheckWindowPages(const WirePolicy& policy, MemoryBacking backing) {
+  if (backing != MemoryBacking::kHugetlb) return absl::OkStatus();
+  for (const GuestRange& window : policy.windows()) {
+    if (IsAligned(window.start().value(), kHugePageSize) &&
+        IsAligned(window.size(), kHugePageSize)) {
+      continue;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the DMA window %s is not whole pages of 2 MiB, which backing=hugetlb has",
+                        window.ToString()));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Machine::Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
@@ -84,7 +139,8 @@ Machine::Machine(const MachineConfig& config, const MachineHost& host, MachineHo
       host_(host),
       hooks_(std::move(hooks)),
       timeline_(timeline),
-      budget_(WireLimits(host.limits, config.pin_level, config.wire_limit)),
+      budget_(
+          WireLimits(LimitsOf(config.backing, host.limits), config.pin_level, config.wire_limit)),
       pinner_(MakePinner(host, config.pin_level)),
       pins_(*pinner_, budget_),
       map_(pins_, VmMap::Options{}),
@@ -101,10 +157,10 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const MachineConfig& co
   VMWIRE_RETURN_IF_ERROR(machine->CheckConfig(image));
   VMWIRE_RETURN_IF_ERROR(OfKvm(machine->OpenKvm()));
   timeline.Mark(Step::kOpen);
-  VMWIRE_RETURN_IF_ERROR(WithOptions(machine->MapMemory(), config));
+  VMWIRE_RETURN_IF_ERROR(OfMapping(machine->MapMemory(), config));
   timeline.Mark(Step::kMap);
   absl::StatusOr<std::vector<SlotBacking>> backings = machine->WireMemory(image);
-  if (!backings.ok()) return WithOptions(backings.status(), config);
+  if (!backings.ok()) return OfWiring(backings.status(), config);
   timeline.Mark(Step::kWire);
   VMWIRE_RETURN_IF_ERROR(machine->LoadImage(image));
   timeline.Mark(Step::kLoad);
@@ -119,7 +175,9 @@ absl::Status Machine::CheckConfig(const GuestImage& image) const {
   VMWIRE_ASSIGN_OR_RETURN(const GuestLayout layout,
                           GuestLayout::Create(config_.memory_bytes, kMostAddressBits));
   VMWIRE_RETURN_IF_ERROR(CheckFits(image, layout));
-  VMWIRE_RETURN_IF_ERROR(MakePolicy(config_, image).CheckWindows(layout.ram()));
+  const WirePolicy policy = MakePolicy(config_, image);
+  VMWIRE_RETURN_IF_ERROR(policy.CheckWindows(layout.ram()));
+  VMWIRE_RETURN_IF_ERROR(CheckWindowPages(policy, config_.backing));
   return CheckHostCanGive(config_.memory_bytes);
 }
 
@@ -140,10 +198,7 @@ absl::Status Machine::RegisterDevices() {
 absl::Status Machine::MapMemory() {
   VMWIRE_ASSIGN_OR_RETURN(layout_,
                           GuestLayout::Create(config_.memory_bytes, GuestAddressBits(cpuid_)));
-  VMWIRE_ASSIGN_OR_RETURN(object_,
-                          VmObject::Create(host_.memory, {.size = config_.memory_bytes,
-                                                          .backing = config_.backing,
-                                                          .huge_pages = config_.huge_pages}));
+  VMWIRE_ASSIGN_OR_RETURN(object_, CreateObject());
   // One object behind all ranges: the hole is a multiple of 2 MiB, so that every range stays
   // congruent.
   uint64_t offset = 0;
@@ -152,6 +207,21 @@ absl::Status Machine::MapMemory() {
     offset += range.size();
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<VmObject>> Machine::CreateObject() {
+  if (config_.backing != MemoryBacking::kGuestMemfd) {
+    return VmObject::Create(host_.memory, {.size = config_.memory_bytes,
+                                           .backing = config_.backing,
+                                           .huge_pages = config_.huge_pages,
+                                           .sealed = config_.sealed});
+  }
+  absl::StatusOr<int> file = vm_->CreateGuestMemfd(config_.memory_bytes);
+  if (!file.ok()) return OfKvm(file.status());
+  absl::StatusOr<std::shared_ptr<VmObject>> object = VmObject::FromFile(
+      host_.memory, *file, config_.backing, config_.memory_bytes, GuestAddress(0));
+  host_.memory.CloseFile(*file);  // The object has its own.
+  return object;
 }
 
 absl::Status Machine::CheckHostCanGive(uint64_t bytes) const {
@@ -210,6 +280,12 @@ absl::Status Machine::PrepareCpu(const GuestImage& image) {
   VMWIRE_ASSIGN_OR_RETURN(const kvm_sregs reset, vcpu_->GetSregs());
   VMWIRE_RETURN_IF_ERROR(vcpu_->SetSregs(start.SpecialRegisters(reset)));
   return vcpu_->SetRegs(start.Registers());
+}
+
+PinProof Machine::VerifyPins() {
+  const std::vector<GuestRange>& ram = layout_->ram();
+  return PinVerifier(host_.memory)
+      .Verify(map_, GuestRange::Between(ram.front().start(), ram.back().end()));
 }
 
 RunOutcome Machine::Run(StopRequest& stop) {

@@ -25,6 +25,7 @@
 #include "memory/guest_memory.h"
 #include "memory/host_limits.h"
 #include "memory/host_memory.h"
+#include "memory/pin_proof.h"
 #include "memory/pin_table.h"
 #include "memory/pinner.h"
 #include "memory/vm_map.h"
@@ -74,6 +75,10 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
+  // Proves that what the policy wired is wired: a range for each, none for WirePolicyKind::kNone.
+  // Guest memory keeps its bytes. REQUIRES: the guest does not run.
+  PinProof VerifyPins();
+
   // Runs the guest until it ends, dies, or `stop` is requested.
   // REQUIRES: called once.
   RunOutcome Run(StopRequest& stop);
@@ -92,6 +97,7 @@ class Machine {
   absl::Status CheckConfig(const GuestImage& image) const;
   absl::Status OpenKvm();
   absl::Status MapMemory();
+  absl::StatusOr<std::shared_ptr<VmObject>> CreateObject();
   absl::StatusOr<std::vector<SlotBacking>> WireMemory(const GuestImage& image);
   absl::Status LoadImage(const GuestImage& image);
   absl::Status InstallSlots(std::vector<SlotBacking> backings);

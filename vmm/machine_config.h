@@ -24,12 +24,13 @@ inline constexpr uint64_t kDefaultMemoryBytes = uint64_t{4} << 20;
 struct MachineConfig {
   uint64_t memory_bytes = kDefaultMemoryBytes;
   MemoryBacking backing = MemoryBacking::kAnonymous;
-  HugePages huge_pages = HugePages::kTransparent;
+  HugePages huge_pages = HugePages::kTransparent;  // Of kAnonymous and kMemfd.
+  bool sealed = false;                             // Of kMemfd and kHugetlb; see VmObjectOptions.
 
   WirePolicyKind wire = WirePolicyKind::kAll;
   // For WirePolicyKind::kDma, beside those that the image declares.
   std::vector<GuestRange> dma_windows = {};
-  PinLevel pin_level = PinLevel::kResident;
+  PinLevel pin_level = PinLevel::kGuarded;
   // Bytes that may be wired, besides what the host allows.
   std::optional<uint64_t> wire_limit = std::nullopt;
 };

@@ -69,6 +69,41 @@ std::string TimeRows(const Timeline& timeline) {
   return rows;
 }
 
+const char* JsonName(ProofVerdict verdict) {
+  switch (verdict) {
+    case ProofVerdict::kProven:
+      return "proven";
+    case ProofVerdict::kDisproven:
+      return "disproven";
+    case ProofVerdict::kNotProvable:
+      break;
+  }
+  return "not_provable";
+}
+
+nlohmann::ordered_json PartsJson(const std::vector<PartProof>& parts) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const PartProof& part : parts) {
+    json[ToString(part.part)] = {{"verdict", JsonName(part.verdict)}, {"detail", part.detail}};
+  }
+  return json;
+}
+
+nlohmann::ordered_json ProofJson(const PinProof& proof) {
+  nlohmann::ordered_json json = {{"verdict", JsonName(proof.verdict())}, {"seed", proof.seed}};
+  json["ranges"] = nlohmann::ordered_json::array();
+  for (const RangeProof& range : proof.ranges) {
+    json["ranges"].push_back({{"range", range.name},
+                              {"pages", range.host.pages()},
+                              {"level", ToString(range.level)},
+                              {"backing", ToString(range.backing)},
+                              {"verdict", JsonName(range.verdict())},
+                              {"parts", PartsJson(range.parts)}});
+  }
+  json["process"] = PartsJson(proof.process);
+  return json;
+}
+
 }  // namespace
 
 RunSummary Summarize(const MachineConfig& config, const Machine& machine, const HostMemory& host,
@@ -143,6 +178,7 @@ std::string SummaryJson(const RunSummary& summary) {
   json["page_faults"] = {{"minor", summary.minor_faults}, {"major", summary.major_faults}};
   json["exits"] = nlohmann::ordered_json::object();
   for (const auto& [name, count] : ExitsByReason(summary.run)) json["exits"][name] = count;
+  if (summary.proof.has_value()) json["proof"] = ProofJson(*summary.proof);
   return json.dump() + "\n";
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "memory/host_memory.h"
+#include "memory/pin_proof.h"
 #include "vmm/machine.h"
 #include "vmm/machine_config.h"
 #include "vmm/run_loop.h"
@@ -28,6 +29,7 @@ struct RunSummary {
   // Bytes of private memory of this process that are not guest memory.
   std::optional<uint64_t> beyond_guest_memory = std::nullopt;
   RunStats run;
+  std::optional<PinProof> proof = std::nullopt;  // If one was asked for.
 };
 
 // Takes the figures while the machine still has its memory.
@@ -38,7 +40,7 @@ RunSummary Summarize(const MachineConfig& config, const Machine& machine, const 
 std::string SummaryTable(const RunSummary& summary);
 
 // One JSON object in one line, ended. Times are in nanoseconds from the start of the command, sizes
-// in bytes.
+// in bytes. The proof is in the JSON only.
 std::string SummaryJson(const RunSummary& summary);
 
 }  // namespace vmwire

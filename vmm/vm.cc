@@ -31,6 +31,19 @@ absl::StatusOr<std::unique_ptr<Vm>> Vm::Create(const System& system) {
   return absl::WrapUnique(new Vm(system, fd, static_cast<uint32_t>(slots), read_only > 0));
 }
 
+absl::StatusOr<int> Vm::CreateGuestMemfd(uint64_t size) const {
+  // Shared from the start: what is mapped and pinned here is not hidden from the host.
+  constexpr uint64_t kFlags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
+  VMWIRE_RETURN_IF_ERROR(Require(system_, KVM_CAP_GUEST_MEMFD, "KVM_CAP_GUEST_MEMFD", "6.18"));
+  VMWIRE_ASSIGN_OR_RETURN(const int flags, system_.CheckExtension(KVM_CAP_GUEST_MEMFD_FLAGS));
+  if ((static_cast<uint64_t>(flags) & kFlags) != kFlags) {
+    return absl::UnimplementedError(
+        "this KVM has no guest_memfd that can be mapped (KVM_CAP_GUEST_MEMFD_FLAGS); boot Linux "
+        "6.18 or newer");
+  }
+  return kvm().CreateGuestMemfd(fd_, size, kFlags);
+}
+
 Vm::~Vm() { kvm().Close(fd_); }
 
 }  // namespace vmwire

@@ -29,6 +29,12 @@ class Vm {
   // KVM_CAP_READONLY_MEM.
   bool has_read_only_slots() const { return has_read_only_slots_; }
 
+  // A file of `size` bytes of memory that KVM made for this VM and that can be mapped here: the
+  // backing of an object. It is the caller's to close. Unimplemented, naming the kernel that has
+  // it: this KVM has no guest_memfd that can be mapped. ResourceExhausted: no memory, or too many
+  // files. REQUIRES: `size` is whole pages, and not 0.
+  absl::StatusOr<int> CreateGuestMemfd(uint64_t size) const;
+
   const System& system() const { return system_; }
   KvmApi& kvm() const { return system_.kvm(); }
   VmFd fd() const { return fd_; }

@@ -27,8 +27,12 @@ ProcessResult Vmwire(const std::vector<std::string>& arguments,
 // Why no guest can run here; nullopt if /dev/kvm can be used.
 std::optional<std::string> NoUsableKvm();
 
-// Why --pin-level pinned cannot work in this process; nullopt if io_uring can be used.
+// Why --pin-level pinned and guarded, which is the default, cannot work in this process; nullopt if
+// io_uring can be used.
 std::optional<std::string> NoUsableIoUring();
+// In the child: makes io_uring_setup(2) fail, as the seccomp filter of a container does. False if
+// that can't be had.
+bool ForbidIoUring();
 
 // Why a guest cannot have memory of `bytes`, or have it wired, here; nullopt if it can.
 std::optional<std::string> CannotHave(uint64_t bytes);
@@ -60,12 +64,13 @@ class ScratchFolder {
 inline const std::string kEndlessGuest = "\xba\xf8\x03\xb0\x0a\xee\xeb\xfe";
 inline const std::string kEndlessPrinter = "\xba\xf8\x03\xb0\x0a\xee\xeb\xfd";
 
-// Tests that launch guests skip themselves where no guest can run.
+// Tests that launch guests skip themselves where no guest can run with the defaults.
 class LaunchTest : public testing::Test {
  protected:
   void SetUp() override {
     if (const std::optional<std::string> reason = NoUsableKvm())
       GTEST_SKIP() << "no usable /dev/kvm: " << *reason;
+    if (const std::optional<std::string> reason = NoUsableIoUring()) GTEST_SKIP() << *reason;
   }
 };
 

@@ -89,26 +89,41 @@ class UnprivilegedTest : public LaunchTest {
     return Process::Run({"/bin/true"}, in_child).err;
   }
 
+  // Why somebody else cannot have an io_uring here; empty if they can.
+  std::string WhyNoRing() {
+    return WhyNot([] {
+      const std::optional<std::string> no_ring = NoUsableIoUring();
+      if (no_ring.has_value()) dprintf(STDERR_FILENO, "%s", no_ring->c_str());
+      return !no_ring.has_value();
+    });
+  }
+
   ScratchFolder scratch_;
   std::string command_;
   std::string hello_;
 };
 
 TEST_F(UnprivilegedTest, HelloRunsWithTheDefaults) {
+  if (const std::string reason = WhyNoRing(); !reason.empty()) GTEST_SKIP() << reason;
   const ProcessResult result = Run({});
   EXPECT_EQ(result.exit_status, 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("Hello"));
 }
 
-TEST_F(UnprivilegedTest, HelloRunsPinned) {
-  const std::string reason = WhyNot([] {
-    const std::optional<std::string> no_ring = NoUsableIoUring();
-    if (no_ring.has_value()) dprintf(STDERR_FILENO, "%s", no_ring->c_str());
-    return !no_ring.has_value();
-  });
-  if (!reason.empty()) GTEST_SKIP() << reason;
-  const ProcessResult result = Run({"--pin-level", "pinned"});
+TEST_F(UnprivilegedTest, HelloRunsPinnedAndResident) {
+  if (const std::string reason = WhyNoRing(); !reason.empty()) GTEST_SKIP() << reason;
+  for (const std::string level : {"pinned", "resident"}) {
+    const ProcessResult result = Run({"--pin-level", level});
+    EXPECT_EQ(result.exit_status, 0) << level << ": " << result.err;
+  }
+}
+
+TEST_F(UnprivilegedTest, TheProofSaysWhichPartNeedsMoreRights) {
+  if (const std::string reason = WhyNoRing(); !reason.empty()) GTEST_SKIP() << reason;
+  const ProcessResult result = Run({"--verify"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("proven; not provable here: frames, page flags"));
+  EXPECT_THAT(result.err, HasSubstr("CAP_SYS_ADMIN"));
 }
 
 TEST_F(UnprivilegedTest, MoreMemoryThanMayBeLockedIsExplained) {

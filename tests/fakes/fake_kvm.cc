@@ -134,6 +134,10 @@ absl::StatusOr<int> FakeKvm::CheckExtension(SystemFd system, int capability) {
   if (!systems_.contains(system)) return ErrnoStatus(EBADF, "KVM_CHECK_EXTENSION");
   if (capability == KVM_CAP_NR_MEMSLOTS) return options_.slot_limit;
   if (capability == KVM_CAP_READONLY_MEM) return options_.read_only_slots ? 1 : 0;
+  if (capability == KVM_CAP_GUEST_MEMFD) return options_.make_guest_memfd ? 1 : 0;
+  if (capability == KVM_CAP_GUEST_MEMFD_FLAGS) {
+    return options_.make_guest_memfd ? static_cast<int>(options_.guest_memfd_flags) : 0;
+  }
   return capability == KVM_CAP_USER_MEMORY || capability == KVM_CAP_IMMEDIATE_EXIT ? 1 : 0;
 }
 
@@ -184,6 +188,19 @@ absl::Status FakeKvm::SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_re
     slots[region.slot] = region;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<int> FakeKvm::CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(
+      journal_.Enter(absl::StrFormat("kvm create guest_memfd size 0x%x flags 0x%x", size, flags)));
+  const bool bad_size = size == 0 || !IsAligned(size, kPageSize);
+  if (!vms_.contains(vm)) return ErrnoStatus(EBADF, "KVM_CREATE_GUEST_MEMFD");
+  if (!options_.make_guest_memfd) return ErrnoStatus(ENOTTY, "KVM_CREATE_GUEST_MEMFD");
+  if (bad_size || (flags & ~options_.guest_memfd_flags) != 0) {
+    return ErrnoStatus(EINVAL, "KVM_CREATE_GUEST_MEMFD");
+  }
+  return options_.make_guest_memfd(size);
 }
 
 int FakeKvm::SlotError(const Slots& slots, const kvm_userspace_memory_region& region) const {

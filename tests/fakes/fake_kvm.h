@@ -38,6 +38,9 @@ class FakeKvm final : public KvmApi {
     bool read_only_slots = true;
     size_t vcpu_map_size = 3 * 4096;
     uint64_t tsc_khz = 1'000'000;
+    // Makes the file of a guest_memfd of so many bytes; empty: this KVM has none.
+    std::function<absl::StatusOr<int>(uint64_t size)> make_guest_memfd = {};
+    uint64_t guest_memfd_flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
   };
 
   // REQUIRES: `journal` outlives this object.
@@ -76,6 +79,7 @@ class FakeKvm final : public KvmApi {
   absl::StatusOr<std::vector<kvm_cpuid_entry2>> GetSupportedCpuid(SystemFd system) override;
   absl::StatusOr<VmFd> CreateVm(SystemFd system) override;
   absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) override;
+  absl::StatusOr<int> CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
   absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
   void UnmapRun(kvm_run* run, size_t size) override;

@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "memory/mutex.h"
+#include "tests/support/scheduler.h"
 
 namespace vmwire {
 
@@ -55,10 +56,13 @@ class Journal {
   std::vector<std::function<void()>> observers_;
 };
 
-// Leaves the journal when the call returns.
+// Around each call of a fake: at its start another thread of a scenario may run, at its end the
+// journal is left.
 class JournalScope {
  public:
-  explicit JournalScope(Journal& journal) : journal_(journal) {}
+  explicit JournalScope(Journal& journal) : journal_(journal) {
+    SchedulePoint("a call of the host");
+  }
   JournalScope(const JournalScope&) = delete;
   JournalScope& operator=(const JournalScope&) = delete;
   ~JournalScope() { journal_.Leave(); }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -10,6 +12,7 @@
 #include <string>
 
 #include "memory/address.h"
+#include "memory/errno_status.h"
 #include "tests/fakes/fake_kvm.h"
 #include "tests/support/status_matchers.h"
 #include "vmm/kvm_api_linux.h"
@@ -30,7 +33,12 @@ class KvmContractTest : public testing::TestWithParam<Which> {
     if (GetParam() == Which::kReal) {
       kvm_ = std::make_unique<KvmApiLinux>();
     } else {
-      kvm_ = std::make_unique<FakeKvm>(journal_);
+      kvm_ = std::make_unique<FakeKvm>(
+          journal_, FakeKvm::Options{.make_guest_memfd = [](uint64_t size) -> absl::StatusOr<int> {
+            const int file = memfd_create("fake-guest-memfd", MFD_CLOEXEC);
+            if (file >= 0 && ftruncate(file, static_cast<off_t>(size)) == 0) return file;
+            return ErrnoStatus(errno, "memfd_create");
+          }});
     }
     auto system = System::Open(*kvm_);
     if (!system.ok() && GetParam() == Which::kReal) {
@@ -218,6 +226,59 @@ TEST_P(KvmContractTest, OneHostRangeMayBackTwoSlots) {
   alias.guest_phys_addr = 32 * kPageSize;
   EXPECT_THAT(Set(alias), IsOk());
 }
+
+// Skips itself where this KVM has no guest_memfd that can be mapped.
+class GuestMemfdContractTest : public KvmContractTest {
+ protected:
+  void SetUp() override {
+    KvmContractTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    const absl::StatusOr<int> file = vm_->CreateGuestMemfd(kMemorySize);
+    if (absl::IsUnimplemented(file.status())) {
+      EXPECT_THAT(std::string(file.status().message()), testing::HasSubstr("Linux 6.18"));
+      GTEST_SKIP() << file.status();
+    }
+    ASSERT_THAT(file, IsOk());
+    file_ = *file;
+  }
+  void TearDown() override {
+    if (file_ >= 0) close(file_);
+    KvmContractTest::TearDown();
+  }
+
+  int file_ = -1;
+};
+
+TEST_P(GuestMemfdContractTest, ItHasItsSizeAndCanBeMappedAndMadeASlot) {
+  struct stat status = {};
+  ASSERT_EQ(fstat(file_, &status), 0);
+  EXPECT_EQ(status.st_size, static_cast<off_t>(kMemorySize));
+  void* const mapped = mmap(nullptr, kMemorySize, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  *static_cast<volatile char*>(mapped) = 1;
+
+  auto region = Region(0, 0, 4);
+  region.userspace_addr = reinterpret_cast<uint64_t>(mapped);
+  EXPECT_THAT(Set(region), IsOk());
+
+  EXPECT_THAT(Set(Region(0, 0, 0)), IsOk());
+  munmap(mapped, kMemorySize);
+}
+
+TEST_P(GuestMemfdContractTest, UnalignedOrEmptySizeIsInvalid) {
+  EXPECT_THAT(kvm_->CreateGuestMemfd(vm_->fd(), kPageSize + 1, 0), StatusIs(kInvalid));
+  EXPECT_THAT(kvm_->CreateGuestMemfd(vm_->fd(), 0, 0), StatusIs(kInvalid));
+}
+
+TEST_P(GuestMemfdContractTest, UnknownFlagIsInvalid) {
+  EXPECT_THAT(kvm_->CreateGuestMemfd(vm_->fd(), kMemorySize, uint64_t{1} << 63),
+              StatusIs(kInvalid));
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, GuestMemfdContractTest, testing::Values(Which::kFake, Which::kReal),
+                         [](const auto& info) {
+                           return std::string(info.param == Which::kFake ? "Fake" : "Real");
+                         });
 
 TEST_P(KvmContractTest, VcpuIdsAreUnique) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));

@@ -174,8 +174,9 @@ TEST_P(ResidencyTest, PartialWiringIsCountedByItsPages) {
 TEST_P(ResidencyTest, StoppedWiringLeavesNothingLockedOrPinned) {
   const uint64_t before = Idle();
 
-  EXPECT_THAT(real_.map().Wire(Pages(0, kPages), WireFlags::kSystem,
-                               [](uint64_t done, uint64_t total) { return done < total / 2; }),
+  EXPECT_THAT(real_.map().Wire(
+                  Pages(0, kPages), WireFlags::kSystem,
+                  {.progress = [](uint64_t done, uint64_t total) { return done < total / 2; }}),
               StatusIs(StatusCode::kCancelled));
 
   EXPECT_EQ(SettledStatusBytes(Counter(), before), before);
@@ -280,7 +281,7 @@ TEST(MemlockZeroTest, LimitOfZeroIsPermissionDenied) {
 // What only the real host can show of HostMemory.
 TEST(MemfdTest, TwoMappingsOfAFileAreTheSameBytes) {
   HostMemoryLinux host;
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const int file, host.CreateMemfd("shared"));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const int file, host.CreateMemfd({.name = "shared"}));
   ASSERT_THAT(host.ResizeFile(file, kPageSize), IsOk());
   const HostMapRequest request = {.size = kPageSize, .congruent_to = 0, .file = file};
   VMWIRE_ASSERT_OK_AND_ASSIGN(const HostRange first, host.Map(request));

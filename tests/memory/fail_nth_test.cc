@@ -85,7 +85,7 @@ class Scenario {
     return absl::OkStatus();
   }
   absl::Status Hold(const GuestRange& range) {
-    VMWIRE_ASSIGN_OR_RETURN(hold_, test_.map().Hold(range));
+    VMWIRE_ASSIGN_OR_RETURN(hold_, test_.map().KeepMapped(range));
     return absl::OkStatus();
   }
   absl::Status Apply(const GuestRange& range) {
@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
     Scenarios, FailNthTest,
     testing::Combine(testing::Values(WirePolicyKind::kAll, WirePolicyKind::kDma,
                                      WirePolicyKind::kNone),
-                     testing::Values(PinLevel::kResident, PinLevel::kPinned),
+                     testing::Values(PinLevel::kResident, PinLevel::kPinned, PinLevel::kGuarded),
                      testing::Values(MemoryBacking::kAnonymous, MemoryBacking::kMemfd),
                      testing::Values(ENOMEM, EPERM, EAGAIN)),
     ParamName);

@@ -99,8 +99,67 @@ TEST_F(MlockPinnerTest, FailedPopulateUnlocks) {
   EXPECT_EQ(host_.locked_bytes(), 0u);
 }
 
+TEST_F(MlockPinnerTest, PageThatCannotBeFaultedInIsNamed) {
+  const HostAddress broken(range_.start().value() + 2 * kPageSize);
+  host_.BreakPage(broken);
+  HostAddress failed_at;
+
+  EXPECT_THAT(pinner_.Pin(range_, {.progress = nullptr, .failed_at = &failed_at}),
+              StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_EQ(failed_at, broken);
+  EXPECT_EQ(host_.locked_bytes(), 0u);
+}
+
+TEST_F(MlockPinnerTest, RefusedLockNamesTheFirstPage) {
+  host_.SetMemlockLimit(kPageSize);
+  HostAddress failed_at;
+
+  EXPECT_THAT(pinner_.Pin(range_, {.progress = nullptr, .failed_at = &failed_at}),
+              StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_EQ(failed_at, range_.start());
+}
+
+TEST_F(MlockPinnerTest, D16TransientRefusalOfTheLockIsTriedAgain) {
+  for (const int error : {EAGAIN, EINTR}) {
+    journal_.FailNth(1, error, 5);
+
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner_.Pin(range_, {}));
+
+    EXPECT_TRUE(host_.IsLocked(range_));
+    pinner_.Unpin(extent);
+  }
+}
+
+TEST_F(MlockPinnerTest, D16TransientRefusalWithoutEndIsGivenUpOn) {
+  journal_.FailNth(1, EAGAIN, UINT64_MAX);
+
+  EXPECT_THAT(pinner_.Pin(range_, {}), StatusIs(StatusCode::kUnavailable));
+
+  EXPECT_EQ(host_.locked_bytes(), 0u);
+}
+
+TEST_F(MlockPinnerTest, FreeExtentsCountWhatIsLocked) {
+  MlockPinner pinner(host_, {}, 3);
+  EXPECT_EQ(pinner.FreeExtents(), 3u);
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner.Pin(range_, {}));
+  EXPECT_EQ(pinner.FreeExtents(), 2u);
+
+  pinner.Unpin(extent);
+
+  EXPECT_EQ(pinner.FreeExtents(), 3u);
+}
+
+TEST_F(MlockPinnerTest, HasNoBuffers) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner_.Pin(range_, {}));
+
+  EXPECT_FALSE(pinner_.BufferAt(extent, range_.start()).has_value());
+  pinner_.Unpin(extent);
+}
+
 TEST_F(MlockPinnerTest, StopUnlocks) {
-  EXPECT_THAT(pinner_.Pin(range_, [](uint64_t) { return false; }),
+  EXPECT_THAT(pinner_.Pin(range_, {[](uint64_t) { return false; }}),
               StatusIs(StatusCode::kCancelled));
 
   EXPECT_EQ(host_.locked_bytes(), 0u);

@@ -21,14 +21,17 @@
 namespace vmwire {
 
 struct ModelPage {
-  size_t object = 0;  // Index of the object.
+  bool guard = false;  // Nothing of what follows but mapped_tokens and cut_below counts then.
+  size_t object = 0;   // Index of the object.
   uint64_t object_page = 0;
   Protection protection = Protection::kNone;
   Protection max_protection = Protection::kNone;
   uint32_t raw_wires = 0;    // By WireRange.
   uint32_t token_wires = 0;  // By Wire.
   bool user_wired = false;
-  uint32_t holds = 0;
+  uint32_t mapped_tokens = 0;  // By KeepMapped.
+  uint32_t holds = 0;          // By Hold: they tell no pages apart.
+  bool cut_below = false;      // By Clip: it and the page below are told apart.
 
   uint32_t system_wires() const { return raw_wires + token_wires; }
   bool IsWired() const { return system_wires() != 0 || user_wired; }
@@ -43,6 +46,9 @@ struct ModelRange {
 struct ModelPlan {
   absl::StatusCode code = absl::StatusCode::kOk;
   std::vector<uint64_t> pages;  // That a successful call changes.
+  // Of a wiring: the pages that are wired then, and those that are passed over.
+  uint64_t wired = 0;
+  uint64_t skipped = 0;
 };
 
 class PageModel {
@@ -63,13 +69,18 @@ class PageModel {
   // Null for a hole and for what is outside of the map.
   const ModelPage* At(uint64_t page) const;
   uint64_t UserWiredPages() const;
-  // How many guest pages wire page `page` of `object`.
-  uint32_t WireCount(size_t object, uint64_t page) const;
+  // For each page of `object`, how many guest pages wire it, and whether one is held.
+  std::vector<uint32_t> WireCounts(size_t object) const;
+  std::vector<bool> Held(size_t object) const;
   // The entries that the map must have, ascending.
   std::vector<ModelRange> Entries() const;
 
   absl::StatusCode PlanMap(const ModelRange& range, const ModelPage& first) const;
   void ApplyMap(const ModelRange& range, const ModelPage& first);
+  // Mapping while wire-future is on: the plan is that of its user wiring.
+  ModelPlan PlanMapFuture(const ModelRange& range, const ModelPage& first, uint64_t room,
+                          const IsPinned& pinned) const;
+  void ApplyMapFuture(const ModelRange& range, const ModelPage& first);
 
   absl::StatusCode PlanRemove(const ModelRange& range) const;
   void ApplyRemove(const ModelRange& range);
@@ -77,26 +88,41 @@ class PageModel {
   absl::StatusCode PlanProtect(const ModelRange& range, Protection protection) const;
   void ApplyProtect(const ModelRange& range, Protection protection);
 
-  absl::StatusCode PlanHold(const ModelRange& range) const;
+  void ApplyClip(uint64_t page);
+
+  absl::StatusCode PlanKeep(const ModelRange& range) const;
+  void ApplyKeep(const ModelRange& range, int delta);
+
+  absl::StatusCode PlanHold(const ModelRange& range, Protection access) const;
   void ApplyHold(const ModelRange& range, int delta);
 
+  // `pinned`: by something else than the cache.
+  absl::StatusCode PlanDiscard(size_t object, const ModelRange& run, const IsPinned& pinned) const;
+
+  void SetUserLimit(uint64_t pages) { options_.user_limit_pages = pages; }
+
+  // Whether what the wiring has to pin fits in `room` pages, and what it charges into the user
+  // limit.
+  bool Fits(const ModelRange& range, WireFlags flags, uint64_t room, const IsPinned& pinned) const;
   // `room`: the pages that the budget has left.
   ModelPlan PlanWire(const ModelRange& range, WireFlags flags, uint64_t room,
                      const IsPinned& pinned) const;
   ModelPlan PlanUnwire(const ModelRange& range, WireFlags flags) const;
-  void ApplyWire(const ModelPlan& plan, WireFlags flags);
-  void ApplyUnwire(const ModelPlan& plan, WireFlags flags);
-  void ApplyToken(const ModelPlan& plan, int delta);
+  void ApplyWire(const ModelRange& range, const ModelPlan& plan, WireFlags flags);
+  void ApplyUnwire(const ModelRange& range, const ModelPlan& plan, WireFlags flags);
+  void ApplyToken(const ModelRange& range, const ModelPlan& plan);
+  void ApplyTokenDeath(const ModelPlan& plan);
 
  private:
   ModelPage* MutableAt(uint64_t page);
   bool CanMerge(uint64_t page) const;
   uint64_t RunEnd(uint64_t page, uint64_t end) const;
   ModelRange Clamp(const ModelRange& range) const;
-  bool Fits(const ModelRange& range, WireFlags flags, uint64_t room, const IsPinned& pinned) const;
+  // A wiring or unwiring of `range` forgets the cuts in it and at its ends.
+  void ForgetCuts(const ModelRange& range);
   absl::StatusCode CheckRun(const ModelRange& run, WireFlags flags, uint64_t user_pages) const;
 
-  const Options options_;
+  Options options_;
   std::vector<std::optional<ModelPage>> pages_;  // From options_.first_page.
 };
 

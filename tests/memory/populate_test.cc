@@ -50,11 +50,10 @@ TEST_F(PopulateTest, SinglePageIsOneCall) {
 TEST_F(PopulateTest, ProgressRisesToTheWholeSizeInChunks) {
   std::vector<uint64_t> told;
 
-  ASSERT_THAT(Populate(host_, range_, {},
-                       [&told](uint64_t bytes) {
+  ASSERT_THAT(Populate(host_, range_, {}, {[&told](uint64_t bytes) {
                          told.push_back(bytes);
                          return true;
-                       }),
+                       }}),
               IsOk());
 
   ASSERT_EQ(told.size(), Calls());
@@ -64,7 +63,7 @@ TEST_F(PopulateTest, ProgressRisesToTheWholeSizeInChunks) {
 }
 
 TEST_F(PopulateTest, StopAfterTheFirstChunkIsCancelled) {
-  EXPECT_THAT(Populate(host_, range_, {}, [](uint64_t) { return false; }),
+  EXPECT_THAT(Populate(host_, range_, {}, {[](uint64_t) { return false; }}),
               StatusIs(StatusCode::kCancelled, HasSubstr(range_.ToString())));
 
   EXPECT_EQ(Calls(), 1u);
@@ -76,6 +75,28 @@ TEST_F(PopulateTest, ErrorOfTheHostEndsIt) {
   EXPECT_THAT(Populate(host_, range_, {}, {}), StatusIs(StatusCode::kResourceExhausted));
 
   EXPECT_EQ(Calls(), 3u);
+}
+
+TEST_F(PopulateTest, PageThatFailsIsNamedIfAskedFor) {
+  const HostAddress broken(range_.start().value() + 50 * kHugePageSize + 3 * kPageSize);
+  host_.BreakPage(broken);
+  HostAddress failed_at;
+
+  EXPECT_THAT(Populate(host_, range_, {}, {.progress = nullptr, .failed_at = &failed_at}),
+              StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_EQ(failed_at, broken);
+}
+
+TEST_F(PopulateTest, ErrorThatDoesNotComeAgainNamesItsChunk) {
+  journal_.FailNth(2, ENOMEM);
+  HostAddress failed_at;
+
+  EXPECT_THAT(Populate(host_, range_, {}, {.progress = nullptr, .failed_at = &failed_at}),
+              StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_EQ(failed_at.value(),
+            AlignDown(range_.start().value(), 8 * kHugePageSize) + 8 * kHugePageSize);
 }
 
 TEST_F(PopulateTest, D16SignalIsTriedAgain) {
@@ -110,11 +131,10 @@ TEST_F(PopulateTest, ErrorOnAnyThreadIsReported) {
 TEST_F(PopulateTest, ProgressEndsAtTheWholeSizeWhoeverDidTheLastChunk) {
   uint64_t last = 0;
 
-  ASSERT_THAT(Populate(host_, range_, {.max_threads = 4},
-                       [&last](uint64_t bytes) {
+  ASSERT_THAT(Populate(host_, range_, {.max_threads = 4}, {[&last](uint64_t bytes) {
                          last = bytes;
                          return true;
-                       }),
+                       }}),
               IsOk());
 
   EXPECT_EQ(last, kSize);
@@ -124,7 +144,7 @@ TEST_F(PopulateTest, StopWithSeveralThreadsIsCancelled) {
   // The calling thread has at least one chunk, whatever the others take: it is told of that one, or
   // there was none left for it, and then all is done.
   const absl::Status status =
-      Populate(host_, range_, {.max_threads = 4}, [](uint64_t) { return false; });
+      Populate(host_, range_, {.max_threads = 4}, {[](uint64_t) { return false; }});
 
   if (status.ok()) {
     EXPECT_EQ(host_.resident_bytes(), kSize);
@@ -136,11 +156,10 @@ TEST_F(PopulateTest, StopWithSeveralThreadsIsCancelled) {
 TEST_F(PopulateTest, NoThreadsAtAllMeansTheCallingThread) {
   size_t told = 0;
 
-  ASSERT_THAT(Populate(host_, range_, {.max_threads = 0},
-                       [&told](uint64_t) {
+  ASSERT_THAT(Populate(host_, range_, {.max_threads = 0}, {[&told](uint64_t) {
                          ++told;
                          return true;
-                       }),
+                       }}),
               IsOk());
 
   EXPECT_EQ(told, Calls());

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/fakes/fake_host_memory.h"
 #include "tests/fakes/journal.h"
@@ -42,12 +46,12 @@ TEST_F(UringPinnerTest, PinnerThatPinsNothingMakesNoTable) {
   EXPECT_THAT(journal_.entries(), IsEmpty());
 }
 
-TEST_F(UringPinnerTest, PinFaultsInThenRegistersOneBuffer) {
+TEST_F(UringPinnerTest, RegistrationOfASmallRangeFaultsItIn) {
   UringPinner pinner(host_, {});
   VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner.Pin(range_, {}));
 
-  EXPECT_THAT(journal_.entries(),
-              ElementsAre("create buffer table", "populate 0x8000", "set buffer 0 0x8000"));
+  EXPECT_THAT(journal_.entries(), ElementsAre("create buffer table", "set buffer 0 0x8000"));
+  EXPECT_EQ(host_.resident_bytes(), 8 * kPageSize);
   EXPECT_TRUE(host_.IsInBuffers(range_));
   pinner.Unpin(extent);
 }
@@ -72,7 +76,7 @@ TEST_F(UringPinnerTest, TableIsMadeOnce) {
 }
 
 TEST_F(UringPinnerTest, ReleasedSlotsAreUsedAgain) {
-  UringPinner pinner(host_, {}, 2);
+  UringPinner pinner(host_, {}, {.slots = 2});
   for (int round = 0; round < 5; ++round) {
     VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent first, pinner.Pin(PageAt(0), {}));
     VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent second, pinner.Pin(PageAt(1), {}));
@@ -84,11 +88,11 @@ TEST_F(UringPinnerTest, ReleasedSlotsAreUsedAgain) {
 }
 
 TEST_F(UringPinnerTest, NoSlotLeftIsResourceExhausted) {
-  UringPinner pinner(host_, {}, 1);
+  UringPinner pinner(host_, {}, {.slots = 1});
   VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent first, pinner.Pin(PageAt(0), {}));
 
   EXPECT_THAT(pinner.Pin(PageAt(1), {}),
-              StatusIs(StatusCode::kResourceExhausted, HasSubstr("all 1 are in use")));
+              StatusIs(StatusCode::kResourceExhausted, HasSubstr("0 of 1 are free")));
 
   EXPECT_EQ(host_.buffer_bytes(), kPageSize);
   pinner.Unpin(first);
@@ -98,7 +102,7 @@ TEST_F(UringPinnerTest, RefusalJustAfterAnUnpinIsTriedAgain) {
   UringPinner pinner(host_, {});
   VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent first, pinner.Pin(PageAt(0), {}));
   pinner.Unpin(first);
-  journal_.FailNth(2, ENOMEM);  // The buffer; before it comes the populate.
+  journal_.FailNth(1, ENOMEM);
 
   const absl::StatusOr<PinnedExtent> second = pinner.Pin(PageAt(0), {});
 
@@ -112,7 +116,7 @@ TEST_F(UringPinnerTest, StopBetweenTwoBuffersUnpinsTheFirst) {
   const HostRange large =
       *host_.Map({.size = kMaxBufferBytes + kPageSize, .congruent_to = 0, .file = {}});
 
-  EXPECT_THAT(pinner.Pin(large, [this](uint64_t) { return host_.buffer_bytes() == 0; }),
+  EXPECT_THAT(pinner.Pin(large, {[this](uint64_t) { return host_.buffer_bytes() == 0; }}),
               StatusIs(StatusCode::kCancelled));
 
   EXPECT_THAT(journal_.EntriesWith("set buffer"), SizeIs(1));
@@ -121,8 +125,8 @@ TEST_F(UringPinnerTest, StopBetweenTwoBuffersUnpinsTheFirst) {
 }
 
 TEST_F(UringPinnerTest, FailedBufferGivesItsSlotBack) {
-  UringPinner pinner(host_, {}, 1);
-  journal_.FailNth(3, ENOMEM);
+  UringPinner pinner(host_, {}, {.slots = 1});
+  journal_.FailNth(2, ENOMEM);
   ASSERT_THAT(pinner.Pin(PageAt(0), {}),
               StatusIs(StatusCode::kResourceExhausted, HasSubstr("ulimit -l")));
 
@@ -153,9 +157,92 @@ TEST_F(UringPinnerTest, HostWithoutIoUringIsUnimplementedAndSaysWhatItNeeds) {
 TEST_F(UringPinnerTest, StopPinsNothing) {
   UringPinner pinner(host_, {});
 
-  EXPECT_THAT(pinner.Pin(range_, [](uint64_t) { return false; }), StatusIs(StatusCode::kCancelled));
+  EXPECT_THAT(pinner.Pin(range_, {[](uint64_t) { return false; }}),
+              StatusIs(StatusCode::kCancelled));
 
   EXPECT_EQ(host_.buffer_bytes(), 0u);
+}
+
+TEST_F(UringPinnerTest, PageThatCannotBeFaultedInIsNamed) {
+  UringPinner pinner(host_, {});
+  host_.BreakPage(PageAt(5).start());
+  HostAddress failed_at;
+
+  EXPECT_THAT(pinner.Pin(range_, {.progress = nullptr, .failed_at = &failed_at}),
+              StatusIs(StatusCode::kResourceExhausted));
+
+  EXPECT_EQ(failed_at, PageAt(5).start());
+  EXPECT_EQ(host_.buffer_bytes(), 0u);
+}
+
+TEST_F(UringPinnerTest, PageThatCannotBePinnedIsNamed) {
+  UringPinner pinner(host_, {});
+  HostAddress failed_at;
+  // Whatever is asked of the buffers is refused, as for memory that can be touched and not pinned.
+  journal_.FailNth(2, EFAULT);
+
+  EXPECT_THAT(pinner.Pin(PageAt(0), {.progress = nullptr, .failed_at = &failed_at}),
+              StatusIs(StatusCode::kFailedPrecondition));
+
+  EXPECT_EQ(failed_at, PageAt(0).start());
+  EXPECT_EQ(host_.buffer_bytes(), 0u);
+}
+
+TEST_F(UringPinnerTest, D16TransientRefusalIsTriedAgain) {
+  UringPinner pinner(host_, {});
+  journal_.FailNth(2, EAGAIN, 5);
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner.Pin(range_, {}));
+
+  EXPECT_TRUE(journal_.failed());
+  pinner.Unpin(extent);
+}
+
+TEST_F(UringPinnerTest, D16TransientRefusalWithoutEndIsGivenUpOn) {
+  UringPinner pinner(host_, {});
+  journal_.FailNth(2, EINTR, UINT64_MAX);
+
+  EXPECT_THAT(pinner.Pin(range_, {}), StatusIs(StatusCode::kUnavailable));
+}
+
+TEST_F(UringPinnerTest, FreeExtentsCountTheSlotsLeft) {
+  UringPinner pinner(host_, {}, {.slots = 3});
+  EXPECT_EQ(pinner.FreeExtents(), 3u);
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner.Pin(range_, {}));
+  EXPECT_EQ(pinner.FreeExtents(), 2u);
+
+  pinner.Unpin(extent);
+
+  EXPECT_EQ(pinner.FreeExtents(), 3u);
+}
+
+TEST_F(UringPinnerTest, StopWhileARefusalIsTriedAgainIsCancelled) {
+  UringPinner pinner(host_, {});
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent first, pinner.Pin(PageAt(0), {}));
+  pinner.Unpin(first);
+  host_.SetMemlockLimit(0);
+
+  EXPECT_THAT(pinner.Pin(PageAt(0), {[](uint64_t) { return false; }}),
+              StatusIs(StatusCode::kCancelled));
+}
+
+TEST_F(UringPinnerTest, ThreadsPinAndUnpinAtOnce) {
+  UringPinner pinner(host_, {});
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      for (int round = 0; round < 50; ++round) {
+        const auto extent = pinner.Pin(PageAt(i), {});
+        ASSERT_THAT(extent, IsOk());
+        pinner.Unpin(*extent);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_EQ(host_.buffer_bytes(), 0u);
+  EXPECT_EQ(pinner.FreeExtents(), kMaxBuffers);
+  EXPECT_EQ(host_.tables(), 1u);
 }
 
 TEST_F(UringPinnerTest, DeathWithAPinLeftIsOurBug) {
@@ -189,6 +276,42 @@ TEST_F(LargeUringPinnerTest, RangeIsCutIntoBuffersOfTheLargestSize) {
       ElementsAre("set buffer 0 0x40000000", "set buffer 1 0x40000000", "set buffer 2 0x1000"));
   EXPECT_THAT(extent.buffers, ElementsAre(0, 1, 2));
   pinner.Unpin(extent);
+}
+
+TEST_F(LargeUringPinnerTest, LargeRangeIsPopulatedBeforeItIsRegistered) {
+  UringPinner pinner(host_, {});
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner.Pin(range_, {}));
+
+  const std::vector<std::string> entries = journal_.entries();
+  const auto first_buffer = std::find(entries.begin(), entries.end(), "set buffer 0 0x40000000");
+  EXPECT_EQ(std::count_if(first_buffer, entries.end(),
+                          [](const std::string& entry) { return entry.rfind("populate", 0) == 0; }),
+            0);
+  EXPECT_EQ(host_.resident_bytes(), kSize);
+  pinner.Unpin(extent);
+}
+
+TEST_F(LargeUringPinnerTest, BufferOfAnAddressIsThatOfItsPiece) {
+  UringPinner pinner(host_, {});
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const PinnedExtent extent, pinner.Pin(range_, {}));
+
+  const std::optional<PinnedBuffer> last =
+      pinner.BufferAt(extent, HostAddress(range_.end().value() - 1));
+
+  ASSERT_TRUE(last.has_value());
+  EXPECT_EQ(last->slot, extent.buffers[2]);
+  EXPECT_EQ(last->range, *range_.Slice(2 * kMaxBufferBytes, kPageSize));
+  pinner.Unpin(extent);
+}
+
+TEST_F(LargeUringPinnerTest, TooFewSlotsAreRefusedBeforeTheFirstFault) {
+  UringPinner pinner(host_, {}, {.slots = 2});
+
+  EXPECT_THAT(pinner.Pin(range_, {}),
+              StatusIs(StatusCode::kResourceExhausted, HasSubstr("needs 3 registered buffers")));
+
+  EXPECT_EQ(host_.resident_bytes(), 0u);
+  EXPECT_EQ(pinner.FreeExtents(), 2u);
 }
 
 TEST_F(LargeUringPinnerTest, FailureOfALaterBufferUndoesTheEarlier) {

@@ -41,8 +41,8 @@ TEST_F(VmMapTest, MapMakesAnEntryAndFaultsNothingIn) {
   const auto object = test_.NewObject(10);
   ASSERT_THAT(test_.MapPages(10, 15, object, 3), IsOk());
 
-  const VmMapEntry* entry = map().Lookup(Page(14));
-  ASSERT_NE(entry, nullptr);
+  const std::optional<VmMapEntry> entry = map().Lookup(Page(14));
+  ASSERT_TRUE(entry.has_value());
   EXPECT_EQ(entry->range, Pages(10, 15));
   EXPECT_EQ(entry->object, object);
   EXPECT_EQ(entry->offset, 3 * kPageSize);
@@ -55,9 +55,9 @@ TEST_F(VmMapTest, MapMakesAnEntryAndFaultsNothingIn) {
 TEST_F(VmMapTest, LookupOutsideOfEntriesIsNull) {
   test_.Add(10, 15);
 
-  EXPECT_EQ(map().Lookup(GuestAddress(10 * kPageSize - 1)), nullptr);
-  EXPECT_EQ(map().Lookup(Page(15)), nullptr);
-  EXPECT_NE(map().Lookup(GuestAddress(15 * kPageSize - 1)), nullptr);
+  EXPECT_FALSE(map().Lookup(GuestAddress(10 * kPageSize - 1)).has_value());
+  EXPECT_FALSE(map().Lookup(Page(15)).has_value());
+  EXPECT_TRUE(map().Lookup(GuestAddress(15 * kPageSize - 1)).has_value());
 }
 
 TEST_F(VmMapTest, MapOutsideOfTheBoundsIsOutOfRange) {
@@ -236,7 +236,7 @@ TEST_F(VmMapTest, E07ProtectBeyondTheMaximumChangesNothing) {
 TEST_F(VmMapTest, HoldKeepsTheRangeMappedUntilItDies) {
   test_.Add(10, 20);
   {
-    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange held, map().Hold(Pages(12, 14)));
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange held, map().KeepMapped(Pages(12, 14)));
     EXPECT_THAT(map().Remove(Pages(13, 15)), StatusIs(StatusCode::kFailedPrecondition));
     EXPECT_THAT(map().Remove(Pages(14, 15)), IsOk());
     EXPECT_EQ(map().wired_pages(), 0u);
@@ -249,9 +249,10 @@ TEST_F(VmMapTest, HoldOfAHoleIsNotFound) {
   test_.Add(16, 20);
   const std::string before = test_.State();
 
-  EXPECT_THAT(map().Hold(Pages(10, 20)), StatusIs(StatusCode::kNotFound, HasSubstr("0xf000")));
-  EXPECT_THAT(map().Hold(Pages(9, 11)), StatusIs(StatusCode::kNotFound));
-  EXPECT_THAT(map().Hold(Pages(19, 21)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(map().KeepMapped(Pages(10, 20)),
+              StatusIs(StatusCode::kNotFound, HasSubstr("0xf000")));
+  EXPECT_THAT(map().KeepMapped(Pages(9, 11)), StatusIs(StatusCode::kNotFound));
+  EXPECT_THAT(map().KeepMapped(Pages(19, 21)), StatusIs(StatusCode::kNotFound));
   EXPECT_EQ(test_.State(), before);
 }
 
@@ -259,9 +260,9 @@ TEST_F(VmMapTest, HoldsNestAndMayOverlap) {
   test_.Add(10, 20);
   const std::string before = test_.State();
   {
-    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange low, map().Hold(Pages(10, 15)));
-    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange high, map().Hold(Pages(12, 20)));
-    EXPECT_EQ(map().Lookup(Page(13))->holds, 2u);
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange low, map().KeepMapped(Pages(10, 15)));
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange high, map().KeepMapped(Pages(12, 20)));
+    EXPECT_EQ(map().Lookup(Page(13))->mapped_tokens, 2u);
     EXPECT_EQ(map().entry_count(), 3u);
   }
   EXPECT_EQ(test_.State(), before);
@@ -269,27 +270,27 @@ TEST_F(VmMapTest, HoldsNestAndMayOverlap) {
 
 TEST_F(VmMapTest, NeighbouringHoldsMergeAndAreReleasedApart) {
   test_.Add(10, 20);
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange high, map().Hold(Pages(15, 20)));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange high, map().KeepMapped(Pages(15, 20)));
   {
-    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange low, map().Hold(Pages(10, 15)));
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange low, map().KeepMapped(Pages(10, 15)));
     EXPECT_EQ(map().entry_count(), 1u);
   }
-  EXPECT_EQ(map().Lookup(Page(10))->holds, 0u);
-  EXPECT_EQ(map().Lookup(Page(15))->holds, 1u);
+  EXPECT_EQ(map().Lookup(Page(10))->mapped_tokens, 0u);
+  EXPECT_EQ(map().Lookup(Page(15))->mapped_tokens, 1u);
 }
 
 TEST_F(VmMapTest, HigherOfNeighbouringHoldsCanBeReleasedFirst) {
   test_.Add(10, 20);
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange low, map().Hold(Pages(10, 15)));
-  { VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange high, map().Hold(Pages(15, 20))); }
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange low, map().KeepMapped(Pages(10, 15)));
+  { VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange high, map().KeepMapped(Pages(15, 20))); }
 
-  EXPECT_EQ(map().Lookup(Page(14))->holds, 1u);
-  EXPECT_EQ(map().Lookup(Page(15))->holds, 0u);
+  EXPECT_EQ(map().Lookup(Page(14))->mapped_tokens, 1u);
+  EXPECT_EQ(map().Lookup(Page(15))->mapped_tokens, 0u);
 }
 
 TEST_F(VmMapTest, HoldBackingIsTheHostMemoryBehindIt) {
   const auto object = test_.Add(10, 20);
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange held, map().Hold(Pages(12, 14)));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const MappedRange held, map().KeepMapped(Pages(12, 14)));
   VMWIRE_ASSERT_OK_AND_ASSIGN(const HostBacking backing, held.Backing());
 
   EXPECT_EQ(backing.host, *object->HostSlice(2 * kPageSize, 2 * kPageSize));
@@ -298,36 +299,36 @@ TEST_F(VmMapTest, HoldBackingIsTheHostMemoryBehindIt) {
 
 TEST_F(VmMapTest, MovedFromHoldIsEmpty) {
   test_.Add(10, 20);
-  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange from, map().Hold(Pages(12, 14)));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange from, map().KeepMapped(Pages(12, 14)));
   {
     const MappedRange to = std::move(from);
     EXPECT_EQ(to.range(), Pages(12, 14));
-    EXPECT_EQ(map().Lookup(Page(12))->holds, 1u);
+    EXPECT_EQ(map().Lookup(Page(12))->mapped_tokens, 1u);
     EXPECT_DEATH(from.Backing().IgnoreError(), "moved from");
   }
-  EXPECT_EQ(map().Lookup(Page(12))->holds, 0u);
+  EXPECT_EQ(map().Lookup(Page(12))->mapped_tokens, 0u);
 }
 
 TEST_F(VmMapTest, MoveAssignmentReleasesTheOldHold) {
   test_.Add(10, 20);
-  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange to, map().Hold(Pages(10, 12)));
-  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange from, map().Hold(Pages(15, 16)));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange to, map().KeepMapped(Pages(10, 12)));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange from, map().KeepMapped(Pages(15, 16)));
 
   to = std::move(from);
 
   EXPECT_EQ(to.range(), Pages(15, 16));
-  EXPECT_EQ(map().Lookup(Page(10))->holds, 0u);
-  EXPECT_EQ(map().Lookup(Page(15))->holds, 1u);
+  EXPECT_EQ(map().Lookup(Page(10))->mapped_tokens, 0u);
+  EXPECT_EQ(map().Lookup(Page(15))->mapped_tokens, 1u);
 }
 
 TEST_F(VmMapTest, SelfMoveKeepsTheHold) {
   test_.Add(10, 20);
-  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange held, map().Hold(Pages(10, 12)));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(MappedRange held, map().KeepMapped(Pages(10, 12)));
   MappedRange& same = held;
 
   held = std::move(same);
 
-  EXPECT_EQ(map().Lookup(Page(10))->holds, 1u);
+  EXPECT_EQ(map().Lookup(Page(10))->mapped_tokens, 1u);
   EXPECT_THAT(held.Backing(), IsOk());
 }
 
@@ -352,7 +353,7 @@ TEST_F(VmMapTest, DeathOfAMapWithATokenLeftIsOurBug) {
         auto wired = other->Wire(Pages(0, 10));
         other.reset();
       },
-      "a token outlives its map");
+      "the map is in use");
 }
 
 TEST_F(VmMapTest, BoundsThatAreNoRangeAreOurBug) {

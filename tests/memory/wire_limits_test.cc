@@ -71,6 +71,17 @@ TEST(WireLimitsTest, LocksAndPinsAreTakenOffMemlockApart) {
   EXPECT_EQ(Find(WireLimits(host, PinLevel::kPinned, std::nullopt), "RLIMIT_MEMLOCK")->bytes, 700u);
 }
 
+TEST(WireLimitsTest, GuardedIsBoundByWhicheverOfLocksAndPinsHasLessRoom) {
+  HostLimits host = LimitedHost();
+  host.locked_bytes = 400;
+  host.pinned_bytes = 300;
+  EXPECT_EQ(Find(WireLimits(host, PinLevel::kGuarded, std::nullopt), "RLIMIT_MEMLOCK")->bytes,
+            600u);
+  host.pinned_bytes = 500;
+  EXPECT_EQ(Find(WireLimits(host, PinLevel::kGuarded, std::nullopt), "RLIMIT_MEMLOCK")->bytes,
+            500u);
+}
+
 TEST(WireLimitsTest, UsageAboveMemlockLeavesNothing) {
   HostLimits host = LimitedHost();
   host.locked_bytes = 1001;

@@ -133,7 +133,7 @@ TEST_F(WirePolicyTest, BackingSurvivesBeingMovedAndReplaced) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(moved, WirePolicy::All().Apply(map(), Pages(15, 20)));
 
   EXPECT_EQ(test_.Wires(10, 20), "0000011111");
-  EXPECT_EQ(map().Lookup(Page(12))->holds, 0u);
+  EXPECT_EQ(map().Lookup(Page(12))->mapped_tokens, 0u);
 }
 
 TEST_F(WirePolicyTest, BytesToWireFollowsThePolicy) {

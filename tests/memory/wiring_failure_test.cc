@@ -31,7 +31,7 @@ class WiringFailureTest : public testing::TestWithParam<PinLevel> {
                       WireFlags flags = WireFlags::kSystem, const WireProgress& progress = {}) {
     const std::string before = test_.State();
     test_.journal().Clear();
-    const absl::Status status = map().Wire(range, flags, progress).status();
+    const absl::Status status = map().Wire(range, flags, {.progress = progress}).status();
     EXPECT_THAT(status, StatusIs(code));
     EXPECT_EQ(test_.State(), before);
     return std::string(status.message());
@@ -42,7 +42,8 @@ class WiringFailureTest : public testing::TestWithParam<PinLevel> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Levels, WiringFailureTest,
-                         testing::Values(PinLevel::kResident, PinLevel::kPinned),
+                         testing::Values(PinLevel::kResident, PinLevel::kPinned,
+                                         PinLevel::kGuarded),
                          LevelName<testing::TestParamInfo<PinLevel>>);
 
 TEST_P(WiringFailureTest, UnknownFlagsAreRefused) {
@@ -154,12 +155,12 @@ TEST_P(WiringFailureTest, ProgressRunsToTheTotalOfWhatIsToBePinned) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const WiredRange some, map().Wire(Pages(12, 14)));
   std::vector<std::pair<uint64_t, uint64_t>> told;
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(
-      const WiredRange wired,
-      map().Wire(Pages(10, 20), WireFlags::kSystem, [&told](uint64_t done, uint64_t total) {
-        told.emplace_back(done / kPageSize, total / kPageSize);
-        return true;
-      }));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const WiredRange wired,
+                              map().Wire(Pages(10, 20), WireFlags::kSystem,
+                                         {.progress = [&told](uint64_t done, uint64_t total) {
+                                           told.emplace_back(done / kPageSize, total / kPageSize);
+                                           return true;
+                                         }}));
 
   EXPECT_THAT(told, ElementsAre(Pair(2, 8), Pair(3, 8), Pair(8, 8)));
 }
@@ -169,10 +170,11 @@ TEST_P(WiringFailureTest, ProgressIsNotToldOfNestedWirings) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const WiredRange first, map().Wire(Pages(10, 15)));
 
   EXPECT_THAT(map().Wire(Pages(10, 15), WireFlags::kSystem,
-                         [](uint64_t, uint64_t) {
-                           ADD_FAILURE() << "nothing is to be pinned";
-                           return true;
-                         }),
+                         {.progress =
+                              [](uint64_t, uint64_t) {
+                                ADD_FAILURE() << "nothing is to be pinned";
+                                return true;
+                              }}),
               IsOk());
 }
 

@@ -58,7 +58,8 @@ class WiringTest : public testing::TestWithParam<PinLevel> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Levels, WiringTest,
-                         testing::Values(PinLevel::kResident, PinLevel::kPinned),
+                         testing::Values(PinLevel::kResident, PinLevel::kPinned,
+                                         PinLevel::kGuarded),
                          LevelName<testing::TestParamInfo<PinLevel>>);
 
 TEST_P(WiringTest, A03WireOfAnEmptyMapIsNotFound) {
@@ -146,8 +147,8 @@ TEST_P(WiringTest, B04OverlapCountsTwice) {
   EXPECT_EQ(test_.Wires(110, 120), "0000110000");
   // Pages 14 and 15 came with the first wiring: all of its extent stays, the second's goes.
   EXPECT_EQ(test_.Pinned(*object), "1111110000");
-  EXPECT_EQ(test_.pins().WireCount(*object, 0), 0u);
-  EXPECT_EQ(test_.pins().WireCount(*object, 4), 1u);
+  EXPECT_EQ(object->pages().WireCount(0), 0u);
+  EXPECT_EQ(object->pages().WireCount(4), 1u);
 }
 
 TEST_P(WiringTest, B06EntriesOfDifferentRightsAreWiredAndNotMerged) {
@@ -312,7 +313,7 @@ TEST_P(WiringTest, B24UnwireOfTheMiddleKeepsTheExtentPinnedAndCharged) {
 
   EXPECT_EQ(test_.Wires(110, 120), "1110001111");
   EXPECT_EQ(map().wired_pages(), 7u);
-  EXPECT_EQ(test_.pins().WireCount(*object, 4), 0u);
+  EXPECT_EQ(object->pages().WireCount(4), 0u);
   EXPECT_EQ(test_.HostPinnedPages(), 10u);
   ASSERT_THAT(Unwire(110, 113), IsOk());
   EXPECT_EQ(test_.HostPinnedPages(), 10u);

@@ -47,7 +47,8 @@ class UserWiringTest : public testing::TestWithParam<PinLevel> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Levels, UserWiringTest,
-                         testing::Values(PinLevel::kResident, PinLevel::kPinned),
+                         testing::Values(PinLevel::kResident, PinLevel::kPinned,
+                                         PinLevel::kGuarded),
                          LevelName<testing::TestParamInfo<PinLevel>>);
 
 TEST_P(UserWiringTest, C01UserWireSetsTheBitAndCharges) {
@@ -133,14 +134,16 @@ TEST_P(UserWiringTest, C10LimitIsExact) {
   EXPECT_EQ(test_.State(), before);
 }
 
-TEST_P(UserWiringTest, LimitMetAtALaterEntryRollsTheEarlierBack) {
+TEST_P(UserWiringTest, LimitThatTheSumExceedsRefusesBeforeTheFirstFault) {
   test_.Add(10, 18);
   test_.Add(18, 26);
   const std::string before = test_.State();
 
-  EXPECT_THAT(Wire(10, 26), StatusIs(StatusCode::kResourceExhausted, HasSubstr("8 are in use")));
+  EXPECT_THAT(Wire(10, 26), StatusIs(StatusCode::kResourceExhausted, HasSubstr("needs 16 pages")));
 
   EXPECT_EQ(test_.State(), before);
+  // Refused by the sum, before the first fault.
+  EXPECT_EQ(test_.host().resident_bytes(), 0u);
 }
 
 TEST_P(UserWiringTest, OverlapWithAUserWiringIsNotChargedAgain) {
@@ -181,7 +184,7 @@ TEST_P(UserWiringTest, C20PartialUserUnwireSplitsTheEntryAndRefunds) {
   EXPECT_EQ(test_.Wires(10, 20), "uu00uuuuuu");
   EXPECT_EQ(map().entry_count(), 3u);
   EXPECT_EQ(map().user_wired_pages(), 8u);
-  EXPECT_EQ(test_.pins().WireCount(*object, 2), 0u);
+  EXPECT_EQ(object->pages().WireCount(2), 0u);
 }
 
 TEST_P(UserWiringTest, C22RandomLocksAgreeWithASetOfPages) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "memory/guarded_pinner.h"
 #include "memory/mlock_pinner.h"
 #include "memory/uring_pinner.h"
 
@@ -32,16 +33,24 @@ GuestRange Pages(uint64_t first, uint64_t end) {
 }
 
 std::unique_ptr<Pinner> MakePinner(PinLevel level, HostMemory& host) {
-  if (level == PinLevel::kResident) return std::make_unique<MlockPinner>(host, PopulateOptions{});
-  return std::make_unique<UringPinner>(host, PopulateOptions{}, kMaxBuffers,
-                                       std::chrono::milliseconds(0));
+  // The fake host un-charges at once.
+  const BufferOptions buffers{.late_unpin = std::chrono::milliseconds(0)};
+  switch (level) {
+    case PinLevel::kResident:
+      return std::make_unique<MlockPinner>(host, PopulateOptions{});
+    case PinLevel::kPinned:
+      return std::make_unique<UringPinner>(host, PopulateOptions{}, buffers);
+    case PinLevel::kGuarded:
+      break;
+  }
+  return std::make_unique<GuardedPinner>(host, PopulateOptions{}, UINT64_MAX, buffers);
 }
 
 TestMap::TestMap(const TestMapOptions& options)
     : host_(journal_),
       pinner_(MakePinner(options.level, host_)),
       budget_(Limits(options)),
-      pins_(*pinner_, budget_),
+      pins_(*pinner_, budget_, {.capacity_bytes = options.cache_pages * kPageSize}),
       map_(pins_, MapOptions(options)) {}
 
 std::shared_ptr<VmObject> TestMap::NewObject(uint64_t pages, MemoryBacking backing) {
@@ -65,8 +74,8 @@ std::shared_ptr<VmObject> TestMap::Add(uint64_t first, uint64_t end, Protection 
 std::string TestMap::Wires(uint64_t first, uint64_t end) const {
   std::string text;
   for (uint64_t page = first; page < end; ++page) {
-    const VmMapEntry* entry = map_.Lookup(Page(page));
-    if (entry == nullptr) {
+    const std::optional<VmMapEntry> entry = map_.Lookup(Page(page));
+    if (!entry.has_value()) {
       text += '.';
     } else {
       text += static_cast<char>((entry->user_wired ? 'u' : '0') + entry->system_wires);

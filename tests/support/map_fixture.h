@@ -29,6 +29,7 @@ struct TestMapOptions {
   uint64_t end_page = 1000;
   uint64_t user_limit_pages = UINT64_MAX;
   uint32_t max_system_wires = kMaxWireCount;
+  uint64_t cache_pages = 0;  // The capacity of the pin cache; 0: none.
 };
 
 // The pages [first, end) of the guest. REQUIRES: first < end.

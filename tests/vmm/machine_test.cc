@@ -5,109 +5,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
-#include "tests/fakes/fake_host_memory.h"
-#include "tests/fakes/fake_kvm.h"
-#include "tests/fakes/journal.h"
-#include "tests/support/status_matchers.h"
+#include "tests/vmm/machine_fixture.h"
 
 namespace vmwire {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr uint64_t kMemory = 4 << 20;
-
-GuestImage BootSector() {
-  std::vector<std::byte> bytes(512);
-  bytes[510] = std::byte{0x55};
-  bytes[511] = std::byte{0xaa};
-  return ParseGuestImage("boot sector", std::move(bytes), {}).value();
-}
-
-HostLimits LimitsOfTest() {
-  HostLimits limits;
-  limits.may_exceed_memlock = true;
-  limits.max_map_count = 65530;
-  limits.memory_total = limits.memory_available = uint64_t{1} << 40;
-  return limits;
-}
-
-MachineConfig Configure(WirePolicyKind wire, PinLevel level, MemoryBacking backing) {
-  MachineConfig config{
-      .memory_bytes = kMemory, .backing = backing, .wire = wire, .pin_level = level};
-  if (wire == WirePolicyKind::kDma)
-    config.dma_windows = {GuestRange::Create(GuestAddress(0x200000), 0x10000).value()};
-  return config;
-}
-
-// A host of fakes. After every call of either it checks that no live slot covers memory that the
-// policy wants wired and that is not.
-class FakeHost {
- public:
-  // The guest prints "hi" and ends with a write of `value` to `port`.
-  explicit FakeHost(const MachineConfig& config, uint16_t port = kExitPort, uint8_t value = 0)
-      : config_(config), memory_(journal_), kvm_(journal_) {
-    kvm_.PushOut(kSerialPort, {'h', 'i', '\n'});
-    kvm_.PushOut(port, {value});
-    journal_.AddObserver([this] { CheckSlotsAreWired(); });
-  }
-
-  Journal& journal() { return journal_; }
-  FakeHostMemory& memory() { return memory_; }
-  FakeKvm& kvm() { return kvm_; }
-  const std::string& printed() const { return printed_; }
-
-  absl::StatusOr<std::unique_ptr<Machine>> Create(Timeline& timeline,
-                                                  HostLimits limits = LimitsOfTest(),
-                                                  WireProgress progress = {}) {
-    MachineHooks hooks{.serial =
-                           [this](std::span<const std::byte> bytes) {
-                             for (const std::byte byte : bytes) printed_ += static_cast<char>(byte);
-                           },
-                       .progress = std::move(progress)};
-    return Machine::Create(config_, BootSector(), {memory_, kvm_, std::move(limits)},
-                           std::move(hooks), timeline);
-  }
-
-  // True if nothing of a machine is left on the host.
-  bool IsAsBefore() const {
-    return memory_.mappings() == 0 && memory_.files() == 0 && memory_.locked_bytes() == 0 &&
-           memory_.buffer_bytes() == 0 && kvm_.open_descriptors() == 0 && kvm_.mapped_runs() == 0;
-  }
-
- private:
-  void CheckSlotsAreWired() const {
-    if (config_.wire != WirePolicyKind::kAll) return;
-    for (const kvm_userspace_memory_region& slot : kvm_.slots()) {
-      const HostRange host =
-          HostRange::Create(HostAddress(slot.userspace_addr), slot.memory_size).value();
-      const bool wired = config_.pin_level == PinLevel::kResident ? memory_.IsLocked(host)
-                                                                  : memory_.IsInBuffers(host);
-      EXPECT_TRUE(wired) << "the slot at 0x" << std::hex << slot.guest_phys_addr
-                         << " covers unwired memory";
-    }
-  }
-
-  const MachineConfig config_;
-  Journal journal_;
-  FakeHostMemory memory_;
-  FakeKvm kvm_;
-  std::string printed_;
-};
-
-size_t IndexOf(const std::vector<std::string>& entries, const std::string& part) {
-  const auto found = std::find_if(entries.begin(), entries.end(), [&](const std::string& entry) {
-    return entry.find(part) != std::string::npos;
-  });
-  return static_cast<size_t>(found - entries.begin());
-}
 
 TEST(MachineTest, MemoryIsMappedThenWiredThenASlotThenTheCpuRuns) {
   FakeHost host(Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kAnonymous));
@@ -304,8 +213,9 @@ INSTANTIATE_TEST_SUITE_P(
     All, MachineFailureTest,
     testing::Combine(testing::Values(WirePolicyKind::kAll, WirePolicyKind::kDma,
                                      WirePolicyKind::kNone),
-                     testing::Values(PinLevel::kResident, PinLevel::kPinned),
-                     testing::Values(MemoryBacking::kAnonymous, MemoryBacking::kMemfd)),
+                     testing::Values(PinLevel::kResident, PinLevel::kPinned, PinLevel::kGuarded),
+                     testing::Values(MemoryBacking::kAnonymous, MemoryBacking::kMemfd,
+                                     MemoryBacking::kHugetlb, MemoryBacking::kGuestMemfd)),
     [](const testing::TestParamInfo<Setup>& info) {
       return std::string(ToString(std::get<0>(info.param))) + "_" +
              ToString(std::get<1>(info.param)) + "_" + ToString(std::get<2>(info.param));

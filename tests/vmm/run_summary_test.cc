@@ -64,6 +64,30 @@ TEST(RunSummaryTest, NothingResidentIsNoHugePageShare) {
   EXPECT_THAT(SummaryTable(summary), HasSubstr("0.0 MiB (0 %)"));
 }
 
+TEST(RunSummaryTest, TheProofIsInTheJsonIfThereIsOne) {
+  RunSummary summary = SummaryOfTest();
+  EXPECT_FALSE(nlohmann::json::parse(SummaryJson(summary)).contains("proof"));
+  summary.proof = PinProof{
+      .ranges = {{.name = "[0x0, 0x1000)",
+                  .host = HostRange::Create(HostAddress(0x1000), 0x1000).value(),
+                  .level = PinLevel::kGuarded,
+                  .backing = MemoryBacking::kMemfd,
+                  .parts = {{ProofPart::kFrames, ProofVerdict::kNotProvable, "no right to know"},
+                            {ProofPart::kBuffers, ProofVerdict::kProven, "one"}}}},
+      .process = {{ProofPart::kVmLck, ProofVerdict::kProven, "enough"}},
+      .seed = 7};
+
+  const nlohmann::json json = nlohmann::json::parse(SummaryJson(summary))["proof"];
+
+  EXPECT_EQ(json["verdict"], "proven");
+  EXPECT_EQ(json["seed"], 7);
+  EXPECT_EQ(json["ranges"][0]["range"], "[0x0, 0x1000)");
+  EXPECT_EQ(json["ranges"][0]["level"], "guarded");
+  EXPECT_EQ(json["ranges"][0]["parts"]["frames"]["verdict"], "not_provable");
+  EXPECT_EQ(json["ranges"][0]["parts"]["frames"]["detail"], "no right to know");
+  EXPECT_EQ(json["process"]["VmLck"]["verdict"], "proven");
+}
+
 TEST(RunSummaryTest, TheJsonIsOneLineWithTheSameFigures) {
   const std::string text = SummaryJson(SummaryOfTest());
 

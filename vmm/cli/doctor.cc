@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "memory/host_memory_linux.h"
 #include "vmm/cli/byte_size.h"
 #include "vmm/cli/terminal.h"
 #include "vmm/kvm_abi.h"
@@ -55,6 +56,7 @@ void ProbeKvm(const std::string& device, HostProbe& probe) {
   probe.immediate_exit = capability(KVM_CAP_IMMEDIATE_EXIT);
   probe.readonly_memory = capability(KVM_CAP_READONLY_MEM);
   probe.guest_memfd = capability(KVM_CAP_GUEST_MEMFD);
+  probe.guest_memfd_flags = capability(KVM_CAP_GUEST_MEMFD_FLAGS);
   const int vm = ioctl(kvm, KVM_CREATE_VM, 0);
   if (vm < 0) {
     probe.kvm_create_errno = errno;
@@ -77,6 +79,17 @@ int ProbeIoUring() {
   if (ring < 0) return errno;
   close(static_cast<int>(ring));
   return 0;
+}
+
+void ProbeBufferTables(HostProbe& probe) {
+  HostMemoryLinux host;
+  const absl::StatusOr<BufferTable> table = host.CreateBufferTable(1);
+  probe.has_buffer_tables = table.ok();
+  if (!table.ok()) return;
+  const absl::StatusOr<BufferTable> clone = host.CloneBufferTable(*table);
+  probe.has_buffer_cloning = clone.ok();
+  if (clone.ok()) host.DestroyBufferTable(*clone);
+  host.DestroyBufferTable(*table);
 }
 
 // "kvm_pvm", with what one should know of it.
@@ -131,6 +144,17 @@ DoctorCheck JudgeOptional(const std::string& name, int value, const std::string&
   return {name, kWarn, "not there", absl::StrCat("boot ", since, " or newer, if a guest needs it")};
 }
 
+DoctorCheck JudgeGuestMemfd(const HostProbe& probe) {
+  const std::string name = "KVM guest_memfd";
+  constexpr uint64_t kNeeded = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
+  const bool can_be_mapped = (static_cast<uint64_t>(probe.guest_memfd_flags) & kNeeded) == kNeeded;
+  if (probe.guest_memfd > 0 && can_be_mapped) return {name, kPass, "there, and can be mapped", ""};
+  return {name, kWarn,
+          absl::StrCat(probe.guest_memfd > 0 ? "cannot be mapped" : "not there",
+                       ": no backing=guest_memfd"),
+          "boot Linux 6.18 or newer, or use another backing"};
+}
+
 void JudgeCapabilities(const HostProbe& probe, std::vector<DoctorCheck>& checks) {
   if (probe.kvm_open_errno != 0) return;  // Nothing could be asked.
   checks.push_back(JudgeNeeded("KVM user memory", probe.user_memory, "Linux 2.6.25"));
@@ -139,9 +163,7 @@ void JudgeCapabilities(const HostProbe& probe, std::vector<DoctorCheck>& checks)
   checks.push_back(slots);
   checks.push_back(JudgeNeeded("KVM immediate exit", probe.immediate_exit, "Linux 4.13"));
   checks.push_back(JudgeOptional("KVM read-only memory", probe.readonly_memory, "Linux 3.7"));
-  DoctorCheck guest_memfd{"KVM guest_memfd", kPass, "there", ""};
-  if (probe.guest_memfd == 0) guest_memfd.detail = "not there (Linux 6.8); no backing uses it";
-  checks.push_back(guest_memfd);
+  checks.push_back(JudgeGuestMemfd(probe));
 }
 
 DoctorCheck JudgeMemlock(const HostLimits& limits) {
@@ -224,11 +246,13 @@ DoctorCheck JudgeShmemThp(const HostLimits& limits) {
 
 DoctorCheck JudgeHugetlb(const HostLimits& limits) {
   if (limits.hugetlb_2m_total == 0) {
-    return {"hugetlb pool", kPass, "empty; no backing uses it", ""};
+    return {"hugetlb pool", kPass,
+            "empty: no backing=hugetlb until pages of 2 MiB are in it (/proc/sys/vm/nr_hugepages)",
+            ""};
   }
   return {"hugetlb pool", kPass,
-          absl::StrFormat("%d of %d pages of 2 MiB free; no backing uses it",
-                          limits.hugetlb_2m_free, limits.hugetlb_2m_total),
+          absl::StrFormat("%d of %d pages of 2 MiB free", limits.hugetlb_2m_free,
+                          limits.hugetlb_2m_total),
           ""};
 }
 
@@ -247,14 +271,33 @@ DoctorCheck JudgeMemfd(const HostProbe& probe) {
 }
 
 DoctorCheck JudgeIoUring(const HostLimits& limits, const HostProbe& probe) {
-  if (probe.io_uring_errno == 0) return {"io_uring", kPass, "usable", ""};
-  const std::string detail = absl::StrCat("io_uring_setup fails (", ErrorText(probe.io_uring_errno),
-                                          "): no --pin-level pinned");
-  if (limits.io_uring_disabled.value_or(0) != 0) {
-    return {"io_uring", kWarn, detail, "`sudo sysctl kernel.io_uring_disabled=0`"};
+  constexpr char kLacks[] = ": no --pin-level guarded (the default) or pinned";
+  constexpr char kElse[] = ", or run with `--pin-level resident`";
+  if (probe.io_uring_errno != 0) {
+    const std::string detail =
+        absl::StrCat("io_uring_setup fails (", ErrorText(probe.io_uring_errno), ")", kLacks);
+    if (limits.io_uring_disabled.value_or(0) != 0) {
+      return {"io_uring", kWarn, detail,
+              absl::StrCat("`sudo sysctl kernel.io_uring_disabled=0`", kElse)};
+    }
+    return {"io_uring", kWarn, detail,
+            absl::StrCat("allow io_uring_setup(2) in the seccomp filter of the container (Linux "
+                         "5.19 or newer)",
+                         kElse)};
   }
-  return {"io_uring", kWarn, detail,
-          "allow io_uring_setup(2) in the seccomp filter of the container (Linux 5.1 or newer)"};
+  if (!probe.has_buffer_tables) {
+    return {"io_uring", kWarn, absl::StrCat("no sparse tables of registered buffers", kLacks),
+            absl::StrCat("boot Linux 5.19 or newer", kElse)};
+  }
+  return {"io_uring", kPass, "usable", ""};
+}
+
+DoctorCheck JudgeBufferCloning(const HostProbe& probe) {
+  const std::string name = "io_uring buffer cloning";
+  if (probe.has_buffer_cloning) return {name, kPass, "usable", ""};
+  return {name, kWarn,
+          "not there: pinned memory is pinned, and charged, again for each device ring",
+          "boot Linux 6.12 or newer"};
 }
 
 std::string VerdictLabel(DoctorVerdict verdict, bool use_color) {
@@ -282,6 +325,7 @@ HostProbe ProbeHost(const std::string& kvm_device, const std::string& module_dir
   }
   probe.memfd_errno = ProbeMemfd();
   probe.io_uring_errno = ProbeIoUring();
+  if (probe.io_uring_errno == 0) ProbeBufferTables(probe);
   return probe;
 }
 
@@ -298,6 +342,7 @@ std::vector<DoctorCheck> JudgeHost(const HostLimits& limits, const HostProbe& pr
   checks.push_back(JudgeMapCount(limits));
   checks.push_back(JudgeMemfd(probe));
   checks.push_back(JudgeIoUring(limits, probe));
+  checks.push_back(JudgeBufferCloning(probe));
   return checks;
 }
 

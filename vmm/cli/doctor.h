@@ -41,9 +41,12 @@ struct HostProbe {
   int immediate_exit = 0;
   int readonly_memory = 0;
   int guest_memfd = 0;
+  int guest_memfd_flags = 0;
   std::vector<std::string> kvm_modules;  // Of kvm_pvm, kvm_intel, kvm_amd.
   int memfd_errno = 0;                   // memfd_create(2)
   int io_uring_errno = 0;                // io_uring_setup(2)
+  bool has_buffer_tables = false;        // Sparse tables of registered buffers.
+  bool has_buffer_cloning = false;       // One ring's table in another.
 };
 
 // Tries everything once, and closes what it opened. `kvm_device` and `module_directory` are for

@@ -25,6 +25,7 @@ Examples:
   vmwire run build/release/guests/touch --memory size=1G --stats
   vmwire run kernel.elf --memory size=64M,backing=memfd --wire dma --dma-window 0x200000+1M
   vmwire run boot.bin --format flat --start real16
+  vmwire run build/release/guests/touch --verify
   vmwire inspect kernel.elf
   vmwire doctor
 

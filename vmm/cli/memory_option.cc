@@ -17,6 +17,8 @@
 namespace vmwire {
 namespace {
 
+constexpr char kSealed[] = "sealed";
+
 absl::Status Bad(const std::string& reason) { return absl::InvalidArgumentError(reason); }
 
 absl::StatusOr<uint64_t> ParseMemorySize(const std::string& text) {
@@ -33,14 +35,15 @@ absl::StatusOr<uint64_t> ParseMemorySize(const std::string& text) {
 }
 
 absl::Status SetBacking(const std::string& value, MemoryOption& option) {
-  if (value == "anonymous") {
-    option.backing = MemoryBacking::kAnonymous;
-  } else if (value == "memfd") {
-    option.backing = MemoryBacking::kMemfd;
-  } else {
-    return Bad(UnknownWordMessage("backing", value, {"anonymous", "memfd"}));
+  std::vector<std::string> known;
+  for (const MemoryBacking backing : {MemoryBacking::kAnonymous, MemoryBacking::kMemfd,
+                                      MemoryBacking::kHugetlb, MemoryBacking::kGuestMemfd}) {
+    known.push_back(ToString(backing));
+    if (known.back() != value) continue;
+    option.backing = backing;
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  return Bad(UnknownWordMessage("backing", value, known));
 }
 
 absl::Status SetHugePages(const std::string& value, MemoryOption& option) {
@@ -61,7 +64,30 @@ absl::Status SetKey(const std::string& key, const std::string& value, MemoryOpti
   }
   if (key == "backing") return SetBacking(value, option);
   if (key == "hugepages") return SetHugePages(value, option);
-  return Bad(UnknownWordMessage("key", key, {"size", "backing", "hugepages"}));
+  if (key == kSealed) return Bad("'sealed' takes no value");
+  return Bad(UnknownWordMessage("key", key, {"size", "backing", "hugepages", kSealed}));
+}
+
+// What the keys say of each other.
+absl::Status CheckTogether(const MemoryOption& option, bool huge_pages_given) {
+  const bool is_hugetlb = option.backing == MemoryBacking::kHugetlb;
+  const bool is_guest_memfd = option.backing == MemoryBacking::kGuestMemfd;
+  if (huge_pages_given && (is_hugetlb || is_guest_memfd)) {
+    return Bad(absl::StrCat("'hugepages' is for backing=anonymous and backing=memfd; backing=",
+                            ToString(option.backing), " has pages of ",
+                            is_hugetlb ? "2 MiB always" : "KVM's choice"));
+  }
+  if (option.sealed && !is_hugetlb && option.backing != MemoryBacking::kMemfd) {
+    return Bad(absl::StrCat("'sealed' is for backing=memfd and backing=hugetlb; backing=",
+                            ToString(option.backing), " cannot be sealed"));
+  }
+  if (is_hugetlb && !IsAligned(option.size, kHugePageSize)) {
+    return Bad(absl::StrCat("size ", option.size,
+                            " is not a multiple of the pages of 2 MiB that "
+                            "backing=hugetlb has; the next below is ",
+                            AlignDown(option.size, kHugePageSize)));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -73,18 +99,21 @@ absl::StatusOr<MemoryOption> ParseMemoryOption(const std::string& text) {
   bool is_first = true;
   for (const std::string& part : std::vector<std::string>(absl::StrSplit(text, ','))) {
     std::pair<std::string, std::string> item = absl::StrSplit(part, absl::MaxSplits('=', 1));
-    if (part.find('=') == std::string::npos) {
+    if (part == kSealed) {
+      option.sealed = true;
+    } else if (part.find('=') == std::string::npos) {
       if (!is_first) {
         return Bad(absl::StrCat("'", absl::Utf8SafeCHexEscape(part), "' is not KEY=VALUE"));
       }
       item = {"size", part};
     }
     is_first = false;
-    VMWIRE_RETURN_IF_ERROR(SetKey(item.first, item.second, option));
+    if (part != kSealed) VMWIRE_RETURN_IF_ERROR(SetKey(item.first, item.second, option));
     if (!seen.insert(item.first).second) {
       return Bad(absl::StrCat("the key '", item.first, "' is given twice"));
     }
   }
+  VMWIRE_RETURN_IF_ERROR(CheckTogether(option, seen.contains("hugepages")));
   return option;
 }
 

@@ -1,7 +1,7 @@
 // The options of `vmwire run` that say what guest memory is: --memory and --dma-window. Messages do
 // not name the option; the caller puts it in front.
 //
-// Invariants: a MemoryOption that was parsed has a size of whole pages, and at least
+// Invariants: a MemoryOption that was parsed has a size of whole pages of its backing, and at least
 // kMinGuestMemory. Whether the machine and the host can give that much is the machine's to say.
 //
 // Thread safety: nothing shared.
@@ -22,13 +22,14 @@ struct MemoryOption {
   uint64_t size = kDefaultMemoryBytes;  // Bytes; whole pages.
   MemoryBacking backing = MemoryBacking::kAnonymous;
   HugePages huge_pages = HugePages::kTransparent;
+  bool sealed = false;
 };
 
-// Parses "size=128M,backing=anonymous|memfd,hugepages=thp|none". Each key at most once, in any
-// order; what is absent keeps its default. The first may be the size alone: "128M,backing=memfd".
-// InvalidArgument: an unknown key or value (the nearest known one is named), a key twice or without
-// a value, or a size that is no size, less than kMinGuestMemory, not page-aligned or beyond 64
-// bits.
+// Parses "size=128M,backing=anonymous|memfd|hugetlb|guest_memfd,hugepages=thp|none,sealed". Each
+// key at most once, in any order; what is absent keeps its default. The first may be the size
+// alone: "128M,backing=memfd". InvalidArgument: an unknown key or value (the nearest known one is
+// named), a key twice or without a value, a key that the backing does not have; or a size that is
+// no size, less than kMinGuestMemory, not whole pages of the backing or beyond 64 bits.
 absl::StatusOr<MemoryOption> ParseMemoryOption(const std::string& text);
 
 // Parses "GPA+LEN", two sizes as ParseByteSize knows them: "0x100000+64K".

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "memory/host_limits.h"
 #include "memory/host_memory_linux.h"
+#include "memory/pin_proof.h"
 #include "memory/status_macros.h"
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/messages.h"
@@ -149,11 +151,18 @@ Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& 
   bar.Finish();
   if (!machine.ok()) return {.error = machine.status()};
   image = absl::UnknownError("loaded");  // The guest has it now; the copy of the file can go.
+  std::optional<PinProof> proof;
+  if (options.verify) {
+    proof = (*machine)->VerifyPins();
+    std::fputs(proof->ToString().c_str(), stderr);
+    if (const absl::Status held = proof->status(); !held.ok()) return {.error = held};
+  }
   Launch launch{.error = absl::OkStatus(), .outcome = (*machine)->Run(stop)};
   launch.error = output.Result();
   PrintOutcome(launch.outcome);
   if (options.stats || options.json) {
-    const RunSummary summary = Summarize(options.machine, **machine, host_memory, timeline);
+    RunSummary summary = Summarize(options.machine, **machine, host_memory, timeline);
+    summary.proof = std::move(proof);
     if (options.stats) std::fputs(SummaryTable(summary).c_str(), stderr);
     if (options.json) std::fputs(SummaryJson(summary).c_str(), stderr);
   }

@@ -37,6 +37,7 @@ absl::Status ResolveMemory(const RunArguments& arguments, MachineConfig& machine
   machine.memory_bytes = memory->size;
   machine.backing = memory->backing;
   machine.huge_pages = memory->huge_pages;
+  machine.sealed = memory->sealed;
   return absl::OkStatus();
 }
 
@@ -44,8 +45,9 @@ absl::Status ResolveWiring(const RunArguments& arguments, MachineConfig& machine
   VMWIRE_ASSIGN_OR_RETURN(
       machine.wire, Choose("--wire", arguments.wire,
                            {WirePolicyKind::kAll, WirePolicyKind::kDma, WirePolicyKind::kNone}));
-  VMWIRE_ASSIGN_OR_RETURN(machine.pin_level, Choose("--pin-level", arguments.pin_level,
-                                                    {PinLevel::kResident, PinLevel::kPinned}));
+  VMWIRE_ASSIGN_OR_RETURN(machine.pin_level,
+                          Choose("--pin-level", arguments.pin_level,
+                                 {PinLevel::kResident, PinLevel::kPinned, PinLevel::kGuarded}));
   if (!arguments.dma_windows.empty() && machine.wire != WirePolicyKind::kDma) {
     return absl::InvalidArgumentError(absl::StrCat("--dma-window is for --wire dma; with --wire ",
                                                    arguments.wire, " it would do nothing"));
@@ -82,10 +84,10 @@ void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
 void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
   DeclareImageOptions(command, arguments);
   command
-      .add_option(
-          "--memory", arguments.memory,
-          "Guest memory: size=SIZE, backing=anonymous|memfd, hugepages=thp|none; comma-separated "
-          "(default: size=4M,backing=anonymous,hugepages=thp)")
+      .add_option("--memory", arguments.memory,
+                  "Guest memory: size=SIZE, backing=anonymous|memfd|hugetlb|guest_memfd, "
+                  "hugepages=thp|none, sealed (memfd and hugetlb); comma-separated "
+                  "(default: size=4M,backing=anonymous,hugepages=thp)")
       ->type_name("KEY=VALUE,...");
   command
       .add_option("--wire", arguments.wire,
@@ -102,12 +104,15 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
   command
       .add_option(
           "--pin-level", arguments.pin_level,
-          "resident (never reclaimed; the default) or pinned (the frames do not move either)")
+          "What wired memory is: resident (never reclaimed), pinned (its frames do not move) or "
+          "guarded (both, and what would detach them is refused; the default)")
       ->type_name("LEVEL");
   command
       .add_option("--wire-limit", arguments.wire_limit,
                   "Refuse to wire more than this, whatever the host allows")
       ->type_name("SIZE");
+  command.add_flag("--verify", arguments.verify,
+                   "Prove each wired range before the guest runs, and print the proof on stderr");
   command.add_flag("--stats", arguments.stats,
                    "Print a table of times, memory and exits on stderr at the end");
   command.add_flag("--json", arguments.json,
@@ -134,6 +139,7 @@ absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments) {
   VMWIRE_ASSIGN_OR_RETURN(options.image, ResolveImageOptions(arguments));
   VMWIRE_RETURN_IF_ERROR(ResolveMemory(arguments, options.machine));
   VMWIRE_RETURN_IF_ERROR(ResolveWiring(arguments, options.machine));
+  options.verify = arguments.verify;
   options.stats = arguments.stats;
   options.json = arguments.json;
   return options;

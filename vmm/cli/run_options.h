@@ -23,6 +23,7 @@ struct RunOptions {
   std::string image_path;
   ImageOptions image;
   MachineConfig machine;
+  bool verify = false;
   bool stats = false;
   bool json = false;
 };
@@ -35,8 +36,9 @@ struct RunArguments {
   std::string memory;
   std::string wire = "all";
   std::vector<std::string> dma_windows;
-  std::string pin_level = "resident";
+  std::string pin_level = "guarded";
   std::string wire_limit;
+  bool verify = false;
   bool stats = false;
   bool json = false;
 };

@@ -31,6 +31,9 @@ HostProbe GoodProbe() {
   probe.immediate_exit = 1;
   probe.readonly_memory = 1;
   probe.guest_memfd = 1;
+  probe.guest_memfd_flags = 3;
+  probe.has_buffer_tables = true;
+  probe.has_buffer_cloning = true;
   probe.kvm_modules = {"kvm_intel"};
   return probe;
 }
@@ -84,7 +87,51 @@ TEST(JudgeHost, KvmWithoutCapabilitiesHasARemedyForEach) {
   EXPECT_EQ(CheckNamed(checks, "KVM memory slots").verdict, DoctorVerdict::kFail);
   EXPECT_EQ(CheckNamed(checks, "KVM immediate exit").verdict, DoctorVerdict::kFail);
   EXPECT_EQ(CheckNamed(checks, "KVM read-only memory").verdict, DoctorVerdict::kWarn);
-  EXPECT_EQ(CheckNamed(checks, "KVM guest_memfd").verdict, DoctorVerdict::kPass);
+  EXPECT_EQ(CheckNamed(checks, "KVM guest_memfd").verdict, DoctorVerdict::kWarn);
+}
+
+TEST(JudgeHost, GuestMemfdThatCannotBeMappedNamesTheKernelThatCan) {
+  HostProbe probe = GoodProbe();
+  probe.guest_memfd_flags = 0;
+
+  const DoctorCheck check = CheckNamed(JudgeHost(GoodLimits(), probe), "KVM guest_memfd");
+
+  EXPECT_EQ(check.verdict, DoctorVerdict::kWarn);
+  EXPECT_NE(check.detail.find("cannot be mapped"), std::string::npos);
+  EXPECT_NE(check.remedy.find("Linux 6.18"), std::string::npos);
+}
+
+TEST(JudgeHost, KernelWithoutCloningWarnsAndNamesTheKernelThatHasIt) {
+  HostProbe probe = GoodProbe();
+  probe.has_buffer_cloning = false;
+
+  const std::vector<DoctorCheck> checks = JudgeHost(GoodLimits(), probe);
+  const DoctorCheck check = CheckNamed(checks, "io_uring buffer cloning");
+
+  EXPECT_EQ(check.verdict, DoctorVerdict::kWarn);
+  EXPECT_NE(check.remedy.find("Linux 6.12"), std::string::npos);
+  EXPECT_EQ(DoctorExitStatus(checks), 0);
+}
+
+TEST(JudgeHost, KernelWithoutSparseTablesCannotPinButStillRuns) {
+  HostProbe probe = GoodProbe();
+  probe.has_buffer_tables = false;
+
+  const DoctorCheck check = CheckNamed(JudgeHost(GoodLimits(), probe), "io_uring");
+
+  EXPECT_EQ(check.verdict, DoctorVerdict::kWarn);
+  EXPECT_NE(check.remedy.find("--pin-level resident"), std::string::npos);
+}
+
+TEST(JudgeHost, HugetlbPoolSaysWhatIsFreeOrHowToFillIt) {
+  HostLimits limits = GoodLimits();
+  EXPECT_NE(CheckNamed(JudgeHost(limits, GoodProbe()), "hugetlb pool").detail.find("nr_hugepages"),
+            std::string::npos);
+
+  limits.hugetlb_2m_total = 8;
+  limits.hugetlb_2m_free = 3;
+  EXPECT_NE(CheckNamed(JudgeHost(limits, GoodProbe()), "hugetlb pool").detail.find("3 of 8"),
+            std::string::npos);
 }
 
 TEST(JudgeHost, MissingRightToKvmNamesTheGroup) {

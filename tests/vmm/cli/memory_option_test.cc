@@ -40,6 +40,22 @@ TEST(ParseMemoryOption, SizeOfWholePagesNeedsNoUnit) {
   EXPECT_EQ(ParseMemoryOption("size=0x103000")->size, 0x103000u);
 }
 
+TEST(ParseMemoryOption, EveryBackingHasItsName) {
+  EXPECT_EQ(ParseMemoryOption("backing=anonymous")->backing, MemoryBacking::kAnonymous);
+  EXPECT_EQ(ParseMemoryOption("backing=memfd")->backing, MemoryBacking::kMemfd);
+  EXPECT_EQ(ParseMemoryOption("backing=hugetlb")->backing, MemoryBacking::kHugetlb);
+  EXPECT_EQ(ParseMemoryOption("backing=guest_memfd")->backing, MemoryBacking::kGuestMemfd);
+}
+
+TEST(ParseMemoryOption, SealedIsAWordWithoutValueAnywhere) {
+  for (const char* text : {"backing=memfd,sealed", "sealed,backing=hugetlb,size=4M"}) {
+    const absl::StatusOr<MemoryOption> option = ParseMemoryOption(text);
+    ASSERT_TRUE(option.ok()) << option.status();
+    EXPECT_TRUE(option->sealed);
+  }
+  EXPECT_FALSE(ParseMemoryOption("backing=memfd")->sealed);
+}
+
 struct Refused {
   const char* text;
   const char* reason;
@@ -60,7 +76,17 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refused{"", "empty"}, Refused{"sise=1M", "did you mean 'size'?"},
         Refused{"size=1M,backing=memdf", "did you mean 'memfd'?"},
-        Refused{"size=1M,backing=file", "known: anonymous, memfd"},
+        Refused{"size=1M,backing=file", "known: anonymous, memfd, hugetlb, guest_memfd"},
+        Refused{"backing=simulated", "known: anonymous, memfd, hugetlb, guest_memfd"},
+        Refused{"backing=guestmemfd", "did you mean 'guest_memfd'?"},
+        Refused{"backing=hugetlb,size=3M", "pages of 2 MiB"},
+        Refused{"backing=hugetlb,hugepages=thp", "hugepages"},
+        Refused{"hugepages=none,backing=guest_memfd", "hugepages"},
+        Refused{"sealed", "backing=memfd"},
+        Refused{"backing=guest_memfd,sealed", "cannot be sealed"},
+        Refused{"backing=memfd,sealed=yes", "'sealed' takes no value"},
+        Refused{"backing=memfd,sealed,sealed", "'sealed' is given twice"},
+        Refused{"backing=memfd,seald", "not KEY=VALUE"},
         Refused{"size=1M,hugepages=tph", "did you mean 'thp'?"},
         Refused{"size=1M,size=2M", "'size' is given twice"},
         Refused{"1M,size=2M", "'size' is given twice"},

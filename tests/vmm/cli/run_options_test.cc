@@ -29,12 +29,14 @@ absl::StatusOr<RunOptions> Parse(std::vector<std::string> words) {
   return ResolveRunOptions(arguments);
 }
 
-TEST(RunOptionsTest, DefaultsAreSmallResidentAndWireAll) {
+TEST(RunOptionsTest, DefaultsAreSmallGuardedAndWireAll) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options, Parse({"image"}));
   EXPECT_EQ(options.image_path, "image");
   EXPECT_EQ(options.machine.memory_bytes, kDefaultMemoryBytes);
   EXPECT_EQ(options.machine.wire, WirePolicyKind::kAll);
-  EXPECT_EQ(options.machine.pin_level, PinLevel::kResident);
+  EXPECT_EQ(options.machine.pin_level, PinLevel::kGuarded);
+  EXPECT_FALSE(options.machine.sealed);
+  EXPECT_FALSE(options.verify);
   EXPECT_EQ(options.machine.huge_pages, HugePages::kTransparent);
   EXPECT_FALSE(options.machine.wire_limit.has_value());
   EXPECT_FALSE(options.image.start.has_value());
@@ -59,6 +61,22 @@ TEST(RunOptionsTest, EveryOptionReachesTheConfiguration) {
   EXPECT_EQ(options.image.start, StartMode::kProtected32);
   EXPECT_TRUE(options.stats);
   EXPECT_TRUE(options.json);
+}
+
+TEST(RunOptionsTest, EveryPinLevelHasItsName) {
+  for (const PinLevel level : {PinLevel::kResident, PinLevel::kPinned, PinLevel::kGuarded}) {
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options,
+                                Parse({"image", "--pin-level", ToString(level)}));
+    EXPECT_EQ(options.machine.pin_level, level);
+  }
+}
+
+TEST(RunOptionsTest, VerifyAndASealedMemoryFileReachTheRun) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options, Parse({"image", "--verify", "--memory",
+                                                               "8M,backing=hugetlb,sealed"}));
+  EXPECT_TRUE(options.verify);
+  EXPECT_EQ(options.machine.backing, MemoryBacking::kHugetlb);
+  EXPECT_TRUE(options.machine.sealed);
 }
 
 TEST(RunOptionsTest, AnImageMayFollowADmaWindow) {

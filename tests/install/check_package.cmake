@@ -1,0 +1,41 @@
+# One step of the tests of the installed package; ${step} says which. The variables are set by CMakeLists.txt.
+cmake_minimum_required(VERSION 3.22)
+
+set(prefix ${work_dir}/prefix)
+set(consumer ${CMAKE_CURRENT_LIST_DIR}/consumer)
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+if(step STREQUAL "install")
+  file(REMOVE_RECURSE ${prefix})
+  run(${CMAKE_COMMAND} --install ${build_dir} --prefix ${prefix})
+elseif(step STREQUAL "find_package")
+  file(REMOVE_RECURSE ${work_dir}/consumer)
+  run(${CMAKE_COMMAND} -S ${consumer} -B ${work_dir}/consumer -G ${generator} -DCMAKE_PREFIX_PATH=${prefix}
+      -DCMAKE_C_COMPILER=${c_compiler} -DCMAKE_CXX_COMPILER=${cxx_compiler})
+  run(${CMAKE_COMMAND} --build ${work_dir}/consumer)
+  run(${work_dir}/consumer/c_program)
+  run(${work_dir}/consumer/cpp_program)
+elseif(step STREQUAL "pkg_config")
+  set(ENV{PKG_CONFIG_PATH} ${prefix}/${library_dir}/pkgconfig)
+  execute_process(COMMAND ${pkg_config} --cflags --libs vmwire OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE
+                  COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${flags}")
+  list(APPEND flags -Wl,-rpath,${prefix}/${library_dir})
+  run(${c_compiler} -std=c11 -Wall -Wextra -Wpedantic -Werror ${consumer}/c_program.c -o ${work_dir}/plain_c_program ${flags})
+  run(${cxx_compiler} -std=c++11 -Wall -Wextra -Wpedantic -Werror ${consumer}/cpp_program.cc -o ${work_dir}/plain_cpp_program ${flags})
+  run(${work_dir}/plain_c_program)
+  run(${work_dir}/plain_cpp_program)
+elseif(step STREQUAL "symbols")
+  execute_process(COMMAND ${nm} -D --defined-only --format=posix ${prefix}/${library_dir}/libvmwire.so OUTPUT_VARIABLE symbols
+                  COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n]+" lines "${symbols}")
+  list(FILTER lines EXCLUDE REGEX "^(vm_(hold|map|object|page)_[a-z_]+@@)?VMWIRE_0 ")
+  if(lines)
+    message(FATAL_ERROR "libvmwire.so shows more than the functions of vm_map_wire.h: ${lines}")
+  endif()
+else()
+  message(FATAL_ERROR "no such step: ${step}")
+endif()
