@@ -3,13 +3,12 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <memory>
+#include <optional>
 #include <random>
-#include <utility>
 #include <vector>
 
+#include "bench/require.h"
 #include "bench/wired_guest.h"
 #include "memory/guest_memory.h"
 #include "memory/host_memory_linux.h"
@@ -18,18 +17,6 @@ namespace vmwire::bench {
 namespace {
 
 constexpr uint64_t kMappingBytes = uint64_t{64} << 10;
-
-void Require(const absl::Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T Require(absl::StatusOr<T> result) {
-  Require(result.status());
-  return *std::move(result);
-}
 
 // A guest of `mappings` objects of 64 KiB each, which cannot merge; one word of each page has been
 // written, so that all of it is resident and no access of a benchmark faults.
@@ -89,7 +76,7 @@ void BM_BareTable(benchmark::State& state) {
   ManyMappings guest(state.range(0));
   std::vector<std::byte*> table;
   for (int64_t i = 0; i < state.range(0); ++i) {
-    const VmMapEntry* entry =
+    const std::optional<VmMapEntry> entry =
         guest.map().Lookup(GuestAddress(static_cast<uint64_t>(i) * kMappingBytes));
     table.push_back(HostPointer(entry->object->host_range().start()));
   }

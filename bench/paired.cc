@@ -1,10 +1,14 @@
 #include "bench/paired.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 namespace vmwire::bench {
 namespace {
+
+// Longer than this nothing is compared.
+constexpr std::chrono::seconds kMostTime{12};
 
 double SortedPercentile(std::vector<double> values, double p) {
   std::sort(values.begin(), values.end());
@@ -33,15 +37,18 @@ const Samples& Comparison::BestFloor() const {
 }
 
 Comparison Compare(int rounds, const Timed& ours, const std::vector<Timed>& floors) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + kMostTime;
   Comparison result;
   result.floors.resize(floors.size());
   const size_t things = floors.size() + 1;
-  const size_t runs = things * static_cast<size_t>(rounds + 1);  // The first round warms up.
-  for (size_t run = 0; run < runs; ++run) {
-    const size_t round = run / things;
-    const size_t thing = (round + run) % things;  // 0: ours; else the floor before it.
-    const double time = thing == 0 ? ours() : floors[thing - 1]();
-    if (round > 0) (thing == 0 ? result.ours : result.floors[thing - 1]).Add(time);
+  for (size_t round = 0; round <= static_cast<size_t>(rounds); ++round) {  // The first warms up.
+    if (round > 1 && Clock::now() > end) break;
+    for (size_t i = 0; i < things; ++i) {
+      const size_t thing = (round + i) % things;  // 0: ours; else the floor before it.
+      const double time = thing == 0 ? ours() : floors[thing - 1]();
+      if (round > 0) (thing == 0 ? result.ours : result.floors[thing - 1]).Add(time);
+    }
   }
   return result;
 }

@@ -40,7 +40,8 @@ struct Comparison {
 };
 
 // Times `ours` and each of `floors` once in each round; one more round goes before, and is not
-// counted. Each round begins with the next of them, so that none always comes first.
+// counted. Each round begins with the next of them, so that none always comes first. After some
+// seconds, and one round at least, no further round is begun.
 // REQUIRES: rounds > 0, at least one floor.
 Comparison Compare(int rounds, const Timed& ours, const std::vector<Timed>& floors);
 

@@ -26,15 +26,15 @@ struct GuestOptions {
   MemoryBacking backing = MemoryBacking::kAnonymous;
   HugePages pages = HugePages::kTransparent;
   PinLevel level = PinLevel::kResident;
+  uint32_t threads = 0;  // How many fault in; 0: as many as there are usable processors.
 };
 
-// A map of `bytes` from guest address 0, behind a pinner of `level` that faults in with all usable
-// processors.
+// A map of `bytes` from guest address 0, behind a pinner of `level`.
 class WiredGuest {
  public:
-  // At kPinned it also maps, wires, releases and removes one scratch page past the end: the pinner
-  // makes its ring and table on the first wiring, and what is measured is a wiring, not that.
-  // InvalidArgument, ResourceExhausted: as VmObject::Create. At kPinned also the codes of
+  // At kPinned and kGuarded it also maps, wires, releases and removes one scratch page past the
+  // end: the pinner makes its ring and table on the first wiring, and what is measured is a wiring,
+  // not that. InvalidArgument, ResourceExhausted: as VmObject::Create. There also the codes of
   // VmMap::Wire; Unimplemented: the host has no io_uring for us.
   static absl::StatusOr<std::unique_ptr<WiredGuest>> Create(const GuestOptions& options);
 
@@ -43,11 +43,16 @@ class WiredGuest {
 
   VmMap& map() { return map_; }
   const GuestRange& range() const { return range_; }
+  // What the range is mapped to.
+  VmObject& object() { return *object_; }
+  HostMemory& host() { return host_; }
+  Pinner& pinner() { return *pinner_; }
 
  private:
   WiredGuest(const GuestOptions& options, const GuestRange& range);
   // Maps `range` to an object of its own, of the kind that `options` says.
-  absl::Status Map(const GuestRange& range, const GuestOptions& options);
+  absl::StatusOr<std::shared_ptr<VmObject>> Map(const GuestRange& range,
+                                                const GuestOptions& options);
   absl::Status WireScratchPage();
 
   const GuestRange range_;
@@ -56,6 +61,7 @@ class WiredGuest {
   const std::unique_ptr<Pinner> pinner_;
   PinTable pins_;
   VmMap map_;
+  std::shared_ptr<VmObject> object_;
 };
 
 // Makes such a guest, wires it and lets it go: whether this host can do what is to be measured.
