@@ -131,7 +131,7 @@ void Measure(const Settings& settings, const Mappings& mappings) {
 }  // namespace
 
 void TranslateBar(const Settings& settings) {
-  for (const uint64_t count : {1, 8, 64, 1024, 65536}) Measure(settings, {count, 2 * kMiB});
+  for (const uint64_t count : {1u, 8u, 64u, 1024u, 65536u}) Measure(settings, {count, 2 * kMiB});
   // Smaller than the granule of either table: the floor could not tell them apart.
   Measure(settings, {1024, 64 << 10});
 }

@@ -185,7 +185,7 @@ TEST_P(HoldRaces, RemovalThatWaitsInVainNamesTheHolder) {
       held->Set();
       given_up->Await();
     });
-    scenario.AddThread("remover", [=, this] {
+    scenario.AddThread("remover", [=] {
       held->Await();
       // Under the scheduler time passes only when nobody can go on.
       const auto patience = GetParam() == Runner::kSchedules ? std::chrono::milliseconds(3'600'000)
