@@ -170,7 +170,7 @@ TEST_P(HoldRaces, RemovalThatWaitsComesAfterTheHold) {
 }
 
 TEST_P(HoldRaces, RemovalThatWaitsInVainNamesTheHolder) {
-  RunFree([this](const Setting& setting) {
+  RunFree([](const Setting& setting) {
     auto world = NewWorld(setting);
     world->Add(10, 14);
     EXPECT_THAT(world->Wire(10, 14, kUserWiring), IsOk());
