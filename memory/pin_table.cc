@@ -246,7 +246,12 @@ bool PinTable::KeepIfHeld(VmObject& object, ObjectPins&, Extents::value_type& ex
   if (!HoldTable::FirstHolder(&object, pages).has_value()) return false;
   {
     const MutexLock lock(held_mutex_);
-    held_.push_back(object.weak_from_this());
+    // Once for all its extents: each release looks at every extent of each object in the list.
+    const std::weak_ptr<VmObject> self = object.weak_from_this();
+    const auto is_self = [&self](const std::weak_ptr<VmObject>& other) {
+      return !self.owner_before(other) && !other.owner_before(self);
+    };
+    if (std::none_of(held_.begin(), held_.end(), is_self)) held_.push_back(self);
     if (!listening_) HoldReleases::AddListener(*this);
     listening_ = true;
   }

@@ -147,7 +147,7 @@ class PinTable final : public ReleaseListener {
   PinCache cache_;
   std::atomic<uint64_t> pinned_bytes_ = 0;
   Mutex held_mutex_;
-  // The objects of this table's kHeld extents, some perhaps twice, or without need; while there is
+  // The objects of this table's kHeld extents, each once, some perhaps without need; while there is
   // one, this table listens for releases.
   std::vector<std::weak_ptr<VmObject>> held_ ABSL_GUARDED_BY(held_mutex_);
   bool listening_ ABSL_GUARDED_BY(held_mutex_) = false;

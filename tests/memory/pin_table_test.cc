@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "memory/hold_table.h"
 #include "memory/mlock_pinner.h"
 #include "tests/support/map_fixture.h"
 #include "tests/support/status_matchers.h"
@@ -219,6 +220,23 @@ TEST_P(PinTableTest, ObjectMappedTwiceIsPinnedAndChargedOnce) {
   }
   EXPECT_EQ(object_->pages().WireCount(3), 1u);
   EXPECT_EQ(test_.HostPinnedPages(), 4u);
+}
+
+TEST_P(PinTableTest, HeldExtentsAreLetGoOneByOneAsTheirHoldsEnd) {
+  std::vector<HoldSlot*> holds;
+  for (uint64_t page = 0; page < kBudgetPages; ++page) {
+    ASSERT_THAT(Wire(page, page + 1), IsOk());
+    holds.push_back(HoldTable::Publish(nullptr, Pages(page, page + 1), object_.get(), page));
+  }
+
+  Unwire(0, kBudgetPages);
+
+  uint64_t left = kBudgetPages;
+  EXPECT_EQ(test_.HostPinnedPages(), left);
+  for (HoldSlot* hold : holds) {
+    HoldTable::Release(hold);
+    EXPECT_EQ(test_.HostPinnedPages(), --left);
+  }
 }
 
 TEST_P(PinTableTest, UnwireOfWhatIsNotWiredIsOurBug) {
