@@ -30,7 +30,6 @@ namespace {
 using testing::HasSubstr;
 
 constexpr uint64_t kSize = 4 << 20;
-constexpr uint64_t kPages = kSize / kPageSize;
 
 // A map of one object at guest page 0 on the real host, wired whole, with bytes in it.
 class WiredObject {

@@ -290,7 +290,7 @@ INSTANTIATE_TEST_SUITE_P(Levels, ReleaseTest,
 
 TEST_P(ReleaseTest, UnwireRemoveAndTheDeathOfATokenDoWellWhenEveryCallFails) {
   World world(GetParam(), /*cache=*/false);
-  for (const uint64_t first : {10, 20, 30}) world.Add(first, first + 10);
+  for (const uint64_t first : {10u, 20u, 30u}) world.Add(first, first + 10);
   ASSERT_THAT(world.Wire(10, 20, kSystem), IsOk());
   ASSERT_THAT(world.Wire(20, 30), IsOk());
   {
