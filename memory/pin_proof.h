@@ -20,7 +20,7 @@ namespace vmwire {
 
 enum class ProofPart {
   // Of a range.
-  kPinTable,   // Each page lies in an extent that is pinned, at the level or above.
+  kPinTable,   // Each page lies in an extent that is pinned, at a level that covers its own.
   kResidency,  // Each page is in memory (mincore).
   kFrames,     // Each page has a frame, and kept it (pagemap).
   kPageFlags,  // No page is merged (kpageflags).

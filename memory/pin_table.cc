@@ -6,27 +6,18 @@
 #include "absl/strings/str_format.h"
 #include "memory/check.h"
 #include "memory/status_macros.h"
+#include "memory/thread_record.h"
 
 namespace vmwire {
 namespace {
-
-std::string PagesText(const PageRun& run) {
-  return absl::StrFormat("pages [0x%x, 0x%x) of the object", run.first, run.end);
-}
-
-// True if what `level` promises includes what `wanted` does.
-bool Covers(PinLevel level, PinLevel wanted) {
-  return level == wanted || level == PinLevel::kGuarded;
-}
 
 PageRun PartOf(const PageRun& run, uint64_t first, uint64_t end) {
   return {std::max(run.first, first), std::min(run.end, end)};
 }
 
-// Adds a wiring to each page of `run`. Nullopt: the page that has as many as it can count; then
-// none is added. `fresh`: how many were not wired.
-std::optional<uint64_t> AddWires(PageArray& pages, const PageRun& run,
-                                 uint64_t& fresh) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+// Adds a wiring to each page of `run`, up to the first that has as many as it can count, which is
+// returned. `fresh`: how many of the pages were not wired.
+std::optional<uint64_t> AddWires(PageArray& pages, const PageRun& run, uint64_t& fresh) {
   std::optional<uint64_t> full;
   fresh = 0;
   pages.ForEachMaterialized(run, [&](uint64_t index, VmPage& page) {
@@ -68,7 +59,7 @@ absl::Status PinTable::Wire(VmObject& object, const PageRun& run, PinRequest& re
   if (run.end > object.pages().size()) {
     request.failed_page = std::max(run.first, object.pages().size());
     return absl::OutOfRangeError(
-        absl::StrFormat("%s: the object has 0x%x pages", PagesText(run), object.pages().size()));
+        absl::StrFormat("%s: the object has 0x%x pages", run.ToString(), object.pages().size()));
   }
   uint64_t page = run.first;
   uint64_t done = 0;  // Bytes that had to be pinned.
@@ -117,12 +108,11 @@ absl::StatusOr<uint64_t> PinTable::WirePinned(VmObject& object, ObjectPins&,
     return absl::FailedPreconditionError(absl::StrFormat(
         "%s are pinned at level '%s' by another map, and '%s' is asked for; unwire them there "
         "first",
-        PagesText(run), ToString(found.table->level()), ToString(level())));
+        run.ToString(), ToString(found.table->level()), ToString(level())));
   }
   uint64_t fresh = 0;
   if (const std::optional<uint64_t> full = AddWires(object.pages(), run, fresh)) {
-    // None of the pages before it had been unwired, or the extent could be cached: those are given
-    // back one by one.
+    // The pages before it have one wiring too many by now. The extent stays as it was, cached too.
     found.wired_pages += fresh;
     if (run.first < *full) {
       found.wired_pages -= TakeWires(object.pages(), {run.first, *full}, PageQueue::kActive);
@@ -215,7 +205,7 @@ std::vector<PinTable::Leaving> PinTable::TakeUnwired(VmObject& object, ObjectPin
                                                      const PageRun& run, PageQueue queue,
                                                      Caches& cached_by, uint64_t& last) {
   const auto first = pins.FirstEndingAfter(run.first);
-  // All counts drop before the first look for holders, whose fence then serves all of them.
+  // All counts drop first: one fence then serves every look for holders.
   uint64_t covered = 0;
   for (auto extent = first; extent != pins.extents.end() && extent->first < run.end; ++extent) {
     const PageRun part = PartOf(run, extent->first, extent->second.end);
@@ -224,8 +214,9 @@ std::vector<PinTable::Leaving> PinTable::TakeUnwired(VmObject& object, ObjectPin
     last += unwired;
     covered += part.pages();
   }
-  VMWIRE_CHECK(covered == run.pages(), PagesText(run) + " are not wired");
+  VMWIRE_CHECK(covered == run.pages(), run.ToString() + " are not wired");
   std::vector<Leaving> leaving;
+  bool fenced = false;
   for (auto extent = first; extent != pins.extents.end() && extent->first < run.end; ++extent) {
     PinExtent& found = extent->second;
     if (found.wired_pages != 0) continue;
@@ -234,7 +225,10 @@ std::vector<PinTable::Leaving> PinTable::TakeUnwired(VmObject& object, ObjectPin
     if (!pins.orphaned && table.cache_.Takes(found.charge.bytes())) {
       table.cache_.Add(object, extent->first, found, queue);
       if (cached_by.empty() || cached_by.back() != &table) cached_by.push_back(&table);
-    } else if (pins.orphaned || !table.KeepIfHeld(object, pins, *extent)) {
+      continue;
+    }
+    if (!pins.orphaned && !std::exchange(fenced, true)) FenceOtherThreads();
+    if (pins.orphaned || !table.KeepIfHeld(object, pins, *extent)) {
       leaving.push_back(BeginRelease(extent));
     }
   }
@@ -243,7 +237,7 @@ std::vector<PinTable::Leaving> PinTable::TakeUnwired(VmObject& object, ObjectPin
 
 bool PinTable::KeepIfHeld(VmObject& object, ObjectPins&, Extents::value_type& extent) {
   const PageRun pages{extent.first, extent.second.end};
-  if (!HoldTable::FirstHolder(&object, pages).has_value()) return false;
+  if (!HoldTable::FirstHolderFenced(&object, pages).has_value()) return false;
   {
     const MutexLock lock(held_mutex_);
     // Once for all its extents: each release looks at every extent of each object in the list.
@@ -295,6 +289,7 @@ bool PinTable::ReleaseCached(VmObject& object, uint64_t first, uint64_t ticket) 
         extent->second.cache_ticket != ticket) {
       return false;
     }
+    FenceOtherThreads();
     if (extent->second.table->KeepIfHeld(object, pins, *extent)) return false;
     leaving.push_back(BeginRelease(extent));
   }

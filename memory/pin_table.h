@@ -131,7 +131,8 @@ class PinTable final : public ReleaseListener {
   static std::vector<Leaving> TakeUnwired(VmObject& object, ObjectPins& pins, const PageRun& run,
                                           PageQueue queue, Caches& cached_by, uint64_t& last)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(pins.mutex);
-  // True: a hold is on the extent, which is kHeld now.
+  // True: a hold is on the extent, which is kHeld now. REQUIRES: FenceOtherThreads was called since
+  // the counts of its pages dropped.
   bool KeepIfHeld(VmObject& object, ObjectPins& pins, Extents::value_type& extent)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(pins.mutex);
   static Leaving BeginRelease(Extents::iterator extent);

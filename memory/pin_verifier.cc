@@ -68,7 +68,7 @@ PartProof JudgePinTable(const PinSubject& subject, const std::vector<Claim>& cla
   uint64_t page = subject.pages.first;
   for (const Claim& claim : claims) {
     if (claim.pages.first > page) break;
-    if (claim.level < subject.level) {
+    if (!Covers(claim.level, subject.level)) {
       return {ProofPart::kPinTable, kDisproven,
               absl::StrCat(subject.PageName(page - subject.pages.first), " is pinned at level '",
                            ToString(claim.level), "' only")};
@@ -80,7 +80,7 @@ PartProof JudgePinTable(const PinSubject& subject, const std::vector<Claim>& cla
             subject.PageName(page - subject.pages.first) + " is in no pinned extent"};
   }
   return {ProofPart::kPinTable, kProven,
-          absl::StrFormat("pinned extents: %d; level: '%s' or above", claims.size(),
+          absl::StrFormat("pinned extents: %d; level: '%s' or one that covers it", claims.size(),
                           ToString(subject.level))};
 }
 

@@ -58,6 +58,12 @@ enum class PinLevel { kResident, kPinned, kGuarded };
 // "resident", "pinned", "guarded".
 std::string ToString(PinLevel level);
 
+// True if `level` promises all that `wanted` does. Neither of kResident and kPinned covers the
+// other.
+constexpr bool Covers(PinLevel level, PinLevel wanted) {
+  return level == wanted || level == PinLevel::kGuarded;
+}
+
 // Told the bytes done so far of one Pin, on the calling thread; false asks to stop.
 using PinProgress = std::function<bool(uint64_t bytes_done)>;
 

@@ -340,7 +340,7 @@ void VmMap::PublishExcept(const GuestRange& range, const std::optional<GuestRang
     if (hidden.has_value() && hidden->Contains(entry.range)) continue;
     const GuestRange part = *entry.range.Intersect(region);
     const bool continues = previous != nullptr && Continues(*previous, entry) &&
-                           previous->protection == entry.protection && !runs.empty();
+                           previous->protection == entry.protection;
     previous = &entry;
     // What lies past the object's end is mapped, but nothing is there; nor in a simulated object.
     if (entry.IsGuard() || entry.object->simulation() != nullptr ||

@@ -71,10 +71,6 @@ absl::Status CheckOptions(const VmObjectOptions& options) {
   return absl::OkStatus();
 }
 
-std::string PagesText(const PageRun& run) {
-  return absl::StrFormat("pages [0x%x, 0x%x) of the object", run.first, run.end);
-}
-
 }  // namespace
 
 std::string ToString(MemoryBacking backing) {
@@ -236,13 +232,13 @@ absl::StatusOr<HostRange> VmObject::HostSlice(uint64_t offset, uint64_t size) co
 absl::Status VmObject::Discard(const PageRun& run) {
   if (run.end > pages_.size() || run.first > run.end) {
     return absl::OutOfRangeError(
-        absl::StrFormat("cannot discard %s: it has 0x%x pages", PagesText(run), pages_.size()));
+        absl::StrFormat("cannot discard %s: it has 0x%x pages", run.ToString(), pages_.size()));
   }
   if (run.pages() == 0) return absl::OkStatus();
   if (!IsAligned(run.first * kPageSize, page_bytes_) ||
       !IsAligned(run.end * kPageSize, page_bytes_)) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "cannot discard %s: its huge pages have %d bytes", PagesText(run), page_bytes_));
+        "cannot discard %s: its huge pages have %d bytes", run.ToString(), page_bytes_));
   }
   VMWIRE_RETURN_IF_ERROR(BeginDiscard(run));
   const absl::Status discarded = DiscardOnHost(run);
@@ -253,7 +249,7 @@ absl::Status VmObject::Discard(const PageRun& run) {
 absl::Status VmObject::BeginDiscard(const PageRun& run) {
   if (sealed_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("cannot discard ", PagesText(run), ": the object is sealed"));
+        absl::StrCat("cannot discard ", run.ToString(), ": the object is sealed"));
   }
   std::vector<PinTable::Leaving> leaving;
   do {
@@ -290,7 +286,7 @@ absl::Status VmObject::CheckDiscardable(const PageRun& run) {
     }
     if (extent->second.state != PinExtent::State::kCached) {
       return absl::FailedPreconditionError(absl::StrFormat(
-          "cannot discard %s: pages [0x%x, 0x%x) are pinned, since %s", PagesText(run),
+          "cannot discard %s: pages [0x%x, 0x%x) are pinned, since %s", run.ToString(),
           extent->first, extent->second.end,
           extent->second.state == PinExtent::State::kHeld ? "a hold is on them"
                                                           : "some of them are wired"));
@@ -301,7 +297,7 @@ absl::Status VmObject::CheckDiscardable(const PageRun& run) {
   }
   if (const auto holder = HoldTable::FirstHolder(this, unpinned)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("cannot discard ", PagesText(run), ": ", ToString(*holder)));
+        absl::StrCat("cannot discard ", run.ToString(), ": ", ToString(*holder)));
   }
   return absl::OkStatus();
 }

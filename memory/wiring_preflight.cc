@@ -61,7 +61,8 @@ Need NeedOf(ObjectRuns runs) {
     // What the cache would give back of the range itself has to be pinned again.
     need.charge += (here.pages + here.cached_pages) * run.object->charge_per_page();
     need.pages += here.pages;
-    need.extents += here.runs + here.cached_runs;
+    // Simulated memory takes no lock and no buffer.
+    if (run.object->simulation() == nullptr) need.extents += here.runs + here.cached_runs;
   }
   return need;
 }
