@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <fstream>
-#include <sstream>
 
 #include "tests/conformance/conformance_fixture.h"
+#include "tests/support/hugetlb_pool.h"
 
 namespace vmwire::conformance {
 namespace {
@@ -22,19 +22,14 @@ class HugePages : public ConformanceTest {
   }
   void SetUp() override {
     ConformanceTest::SetUp();
-    if (!IsSkipped() && FreeHugePages() < 2) {
+    if (!IsSkipped() && FreeHugetlbPages(2 << 20) < 2) {
       GTEST_SKIP() << "needs two free huge pages of 2 MiB (/proc/sys/vm/nr_hugepages)";
     }
     map_ = NewMap(0, 4 * kPagesPer2MiB);
   }
 
  private:
-  static uint64_t FreeHugePages() {
-    std::ifstream file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
-    uint64_t pages = 0;
-    file >> pages;
-    return pages;
-  }
+  const HugetlbPoolTurn turn_;
 };
 
 TEST_P(BackingStore, D01WiringMakesUntouchedPagesResident) {

@@ -83,6 +83,7 @@ TEST_F(BackingTest, HugetlbRunsAtEveryLevelAndItsWindowsAreWholePages) {
 }
 
 TEST_F(BackingTest, AnEmptyHugetlbPoolNamesTheFileThatFillsIt) {
+  const HugetlbPoolTurn turn;
   if (FreeHugetlbPages(kHugePageSize) >= kMemory / kHugePageSize) {
     GTEST_SKIP() << "the pool of this host is large enough";
   }

@@ -69,6 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Hosts, HostHugetlbContractTest,
                          testing::Values(HostKind::kFake, HostKind::kLinux), HostKindName);
 
 TEST_P(HostHugetlbContractTest, PoolThatIsTooSmallIsResourceExhaustedAtMapAndNamesTheRemedy) {
+  const HugetlbPoolTurn turn;
   ContractHost host(GetParam());
   const HugetlbMapping mapping(host.memory(), FreeHugetlbPages(kHuge) + 20000);
 

@@ -25,10 +25,19 @@ uint64_t ReadNumber(const std::string& path) {
 
 }  // namespace
 
+HugetlbPoolTurn::HugetlbPoolTurn() : file_(open(kPool, O_RDONLY | O_CLOEXEC)) {
+  if (file_ < 0) return;
+  EXPECT_EQ(flock(file_, LOCK_EX), 0);
+}
+
+HugetlbPoolTurn::~HugetlbPoolTurn() {
+  if (file_ >= 0) close(file_);
+}
+
 HugetlbPool::HugetlbPool(uint64_t pages) : file_(open(kPool, O_RDWR | O_CLOEXEC)) {
   status_ = absl::UnavailableError(
       absl::StrFormat("%d more hugetlb pages of 2 MiB cannot be had here", pages));
-  if (file_ < 0 || flock(file_, LOCK_EX) != 0) return;
+  if (file_ < 0) return;
   before_ = ReadNumber(kPool);
   Write(*before_ + pages);
   if (ReadNumber(kPool) == *before_ + pages) status_ = absl::OkStatus();

@@ -1,7 +1,7 @@
 // A pool of hugetlb pages for one test on the real kernel, given back whatever becomes of the test.
 //
 // The test's body is to run in a child process; this one sets the pool before and back after it, so
-// a body that dies leaves nothing. Tests that do this wait for each other, over all processes.
+// a body that dies leaves nothing. Tests that use a pool wait for each other, over all processes.
 //
 // Thread safety: from the test's main thread only, which must be alone.
 #ifndef VMWIRE_TESTS_SUPPORT_HUGETLB_POOL_H_
@@ -15,6 +15,20 @@
 #include "tests/support/child.h"
 
 namespace vmwire {
+
+// A turn at the pool of 2 MiB pages: while it lives, no other process of the tests has one. For
+// whoever takes pages from the pool, or counts on how many are free.
+class HugetlbPoolTurn {
+ public:
+  HugetlbPoolTurn();
+  HugetlbPoolTurn(const HugetlbPoolTurn&) = delete;
+  HugetlbPoolTurn& operator=(const HugetlbPoolTurn&) = delete;
+  ~HugetlbPoolTurn();
+
+ private:
+  // -1 where the kernel has no such pool.
+  const int file_;
+};
 
 // The pool of 2 MiB pages, larger by `pages` while it lives.
 class HugetlbPool {
@@ -33,6 +47,7 @@ class HugetlbPool {
   void PutBack() const;
 
   const SignalsHeld held_;
+  const HugetlbPoolTurn turn_;
   const int file_;
   std::optional<uint64_t> before_;
   absl::Status status_;
