@@ -205,15 +205,19 @@ TEST_P(PageLayerTest, G10UnwiringAPageThatIsNotWiredIsOurCallersBug) {
 
 TEST_P(PageLayerTest, G11WiringThroughAMappingIsRefusedWhileThePageIsTakenAway) {
   int refused = 0;
-  test_.journal().AddObserver([this, &refused] {
-    if (!page_->IsBlocked()) return;
+  // The journal outlives the page.
+  const auto watching = std::make_shared<bool>(true);
+  test_.journal().AddObserver([this, &refused, watching] {
+    if (!*watching || !page_->IsBlocked()) return;
     EXPECT_THAT(WirePageMapped(*page_, pins()), StatusIs(StatusCode::kAborted, HasSubstr("0x3")));
     EXPECT_EQ(page_->wire_count(), 0u);
     ++refused;
   });
 
-  ASSERT_THAT(object_->Discard({2, 5}), IsOk());
+  const absl::Status discarded = object_->Discard({2, 5});
+  *watching = false;
 
+  ASSERT_THAT(discarded, IsOk());
   EXPECT_EQ(refused, 1);
   EXPECT_THAT(WirePageMapped(*page_, pins()), StatusIs(StatusCode::kAborted)) << "it is gone";
 }
