@@ -148,19 +148,30 @@ absl::StatusOr<BufferTable> HostMemoryLinux::CreateBufferTable(uint32_t slots) {
 
 absl::StatusOr<BufferTable> HostMemoryLinux::CloneBufferTable(BufferTable table) {
   VMWIRE_ASSIGN_OR_RETURN(std::unique_ptr<LinuxBufferTable> clone, LinuxBufferTable::Create());
+  VMWIRE_RETURN_IF_ERROR(CloneIntoRing(table, clone->fd()));
+  tables_.fetch_add(1);
+  return clone.release();
+}
+
+absl::Status HostMemoryLinux::CloneIntoRing(BufferTable table, int ring) {
   CloneBuffersArgument argument;
   argument.source_ring = static_cast<uint32_t>(Of(table).fd());
   const int result =
-      io_uring_register(static_cast<unsigned>(clone->fd()), kRegisterCloneBuffers, &argument, 1);
+      io_uring_register(static_cast<unsigned>(ring), kRegisterCloneBuffers, &argument, 1);
   if (result == -EINVAL) {
     return absl::UnimplementedError(
         "this kernel cannot share registered io_uring buffers between rings: Linux 6.12 or later "
-        "is "
-        "needed");
+        "is needed");
   }
+  if (result == -EBUSY) return absl::AlreadyExistsError("the io_uring has registered buffers");
   if (result < 0) return ErrnoStatus(-result, "cloning a table of io_uring buffers");
-  tables_.fetch_add(1);
-  return clone.release();
+  return absl::OkStatus();
+}
+
+void HostMemoryLinux::ClearRing(int ring) {
+  const int result =
+      io_uring_register(static_cast<unsigned>(ring), IORING_UNREGISTER_BUFFERS, nullptr, 0);
+  VMWIRE_CHECK(result == 0, "the buffers of a ring cannot be taken back");
 }
 
 absl::Status HostMemoryLinux::ShareBuffer(BufferTable from, uint32_t from_slot, BufferTable to,

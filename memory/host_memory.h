@@ -168,6 +168,13 @@ class HostMemory {
   // Linux 6.13. ResourceExhausted: memory. REQUIRES: from_slot holds a buffer; to_slot is in `to`.
   virtual absl::Status ShareBuffer(BufferTable from, uint32_t from_slot, BufferTable to,
                                    uint32_t to_slot) = 0;
+  // Gives the io_uring behind the descriptor `ring`, which is a device's own, the buffers that
+  // `table` has now, in slots of the same numbers: for transfers of its own (READ_FIXED,
+  // WRITE_FIXED). Pins and charge are shared, as by CloneBufferTable; errors as there.
+  // AlreadyExists: the ring has buffers. REQUIRES: ClearRing before the ring is closed.
+  virtual absl::Status CloneIntoRing(BufferTable table, int ring) = 0;
+  // Takes them from the ring again. REQUIRES: CloneIntoRing gave them; no transfer of it runs.
+  virtual void ClearRing(int ring) = 0;
   // Lets go of every buffer that is set. REQUIRES: no transfer runs.
   virtual void DestroyBufferTable(BufferTable table) = 0;
 

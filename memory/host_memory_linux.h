@@ -39,6 +39,8 @@ class HostMemoryLinux final : public HostMemory {
   void Unlock(const HostRange& range) override;
   absl::StatusOr<BufferTable> CreateBufferTable(uint32_t slots) override;
   absl::StatusOr<BufferTable> CloneBufferTable(BufferTable table) override;
+  absl::Status CloneIntoRing(BufferTable table, int ring) override;
+  void ClearRing(int ring) override;
   absl::Status ShareBuffer(BufferTable from, uint32_t from_slot, BufferTable to,
                            uint32_t to_slot) override;
   void DestroyBufferTable(BufferTable table) override;

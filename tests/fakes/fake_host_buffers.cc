@@ -55,6 +55,30 @@ absl::StatusOr<BufferTable> FakeHostMemory::CloneBufferTable(BufferTable table) 
   return handle;
 }
 
+absl::Status FakeHostMemory::CloneIntoRing(BufferTable table, int ring) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("clone buffers into ring"));
+  const MutexLock lock(mutex_);
+  if (rings_.contains(ring)) return absl::AlreadyExistsError("the ring has registered buffers");
+  auto clone = std::make_unique<Table>(Of(table));
+  rings_[ring] = clone.get();
+  const BufferTable handle = clone.get();
+  tables_[handle] = std::move(clone);
+  return absl::OkStatus();
+}
+
+void FakeHostMemory::ClearRing(int ring) {
+  BufferTable table = nullptr;
+  {
+    const MutexLock lock(mutex_);
+    const auto found = rings_.find(ring);
+    ASSERT_NE(found, rings_.end()) << "ring " << ring << " was given no buffers";
+    table = found->second;
+    rings_.erase(found);
+  }
+  DestroyBufferTable(table);
+}
+
 absl::Status FakeHostMemory::ShareBuffer(BufferTable from, uint32_t from_slot, BufferTable to,
                                          uint32_t to_slot) {
   const JournalScope scope(journal_);

@@ -80,6 +80,8 @@ class FakeHostMemory final : public HostMemory {
   void Unlock(const HostRange& range) override;
   absl::StatusOr<BufferTable> CreateBufferTable(uint32_t slots) override;
   absl::StatusOr<BufferTable> CloneBufferTable(BufferTable table) override;
+  absl::Status CloneIntoRing(BufferTable table, int ring) override;
+  void ClearRing(int ring) override;
   absl::Status ShareBuffer(BufferTable from, uint32_t from_slot, BufferTable to,
                            uint32_t to_slot) override;
   void DestroyBufferTable(BufferTable table) override;
@@ -144,6 +146,7 @@ class FakeHostMemory final : public HostMemory {
   std::map<HostAddress, FakeMapping> mappings_ ABSL_GUARDED_BY(mutex_);
   std::map<int, std::shared_ptr<FakeBacking>> files_ ABSL_GUARDED_BY(mutex_);
   std::map<BufferTable, std::unique_ptr<Table>> tables_ ABSL_GUARDED_BY(mutex_);
+  std::map<int, BufferTable> rings_ ABSL_GUARDED_BY(mutex_);  // Of devices: a table for each.
   int next_file_ ABSL_GUARDED_BY(mutex_) = 1000;
   uint64_t next_frame_ ABSL_GUARDED_BY(mutex_) = 1;
 };

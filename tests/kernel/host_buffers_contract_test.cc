@@ -1,5 +1,6 @@
 // The contract of HostMemory's registered buffers, held against the fake host and the real one.
 #include <gtest/gtest.h>
+#include <liburing.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -263,6 +264,43 @@ TEST_P(HostBuffersContractTest, ClonedTableKeepsThePinAndIsNotChargedAgain) {
   EXPECT_THAT(memory().SetBuffer(*clone, 0, range), IsOk());
 
   memory().DestroyBufferTable(*clone);
+  memory().Unmap(range);
+}
+
+// An io_uring of a device, which the fake host knows by its descriptor only.
+class DeviceRing {
+ public:
+  DeviceRing() { EXPECT_EQ(io_uring_queue_init(4, &ring_, 0), 0); }
+  DeviceRing(const DeviceRing&) = delete;
+  DeviceRing& operator=(const DeviceRing&) = delete;
+  ~DeviceRing() { io_uring_queue_exit(&ring_); }
+  int fd() const { return ring_.ring_fd; }
+
+ private:
+  io_uring ring_ = {};
+};
+
+TEST_P(HostBuffersContractTest, RingOfADeviceKeepsThePinAndIsNotChargedAgain) {
+  const HostRange range = Map();
+  const DeviceRing ring;
+  const uint64_t before = SettledBytes(0) + kSize;
+  ASSERT_THAT(memory().SetBuffer(table_, 3, range), IsOk());
+  const absl::Status cloned = memory().CloneIntoRing(table_, ring.fd());
+  if (absl::IsUnimplemented(cloned)) {
+    EXPECT_THAT(cloned, StatusIs(StatusCode::kUnimplemented, testing::HasSubstr("Linux 6.12")));
+    memory().ClearBuffer(table_, 3);
+    memory().Unmap(range);
+    GTEST_SKIP() << cloned;
+  }
+  ASSERT_THAT(cloned, IsOk());
+  EXPECT_THAT(memory().CloneIntoRing(table_, ring.fd()), StatusIs(StatusCode::kAlreadyExists));
+  EXPECT_EQ(PinnedBytes(), before);
+
+  memory().ClearBuffer(table_, 3);
+  EXPECT_EQ(PinnedBytes(), before);
+  memory().ClearRing(ring.fd());
+
+  EXPECT_EQ(SettledBytes(0), 0u);
   memory().Unmap(range);
 }
 

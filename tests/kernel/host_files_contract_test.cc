@@ -75,7 +75,7 @@ TEST_P(HostFilesContractTest, HugetlbPagesOfAStrangeSizeAreUnimplemented) {
               StatusIs(StatusCode::kUnimplemented));
 }
 
-TEST_P(HostFilesContractTest, FileSealedAgainstResizingKeepsItsSize) {
+TEST_P(HostFilesContractTest, M45FileSealedAgainstResizingKeepsItsSize) {
   const int file = MakeFile();
   ASSERT_THAT(memory().SealFile(file, {.resize = true}), IsOk());
 

@@ -68,7 +68,7 @@ class HostHugetlbContractTest : public testing::TestWithParam<HostKind> {
 INSTANTIATE_TEST_SUITE_P(Hosts, HostHugetlbContractTest,
                          testing::Values(HostKind::kFake, HostKind::kLinux), HostKindName);
 
-TEST_P(HostHugetlbContractTest, PoolThatIsTooSmallIsResourceExhaustedAtMapAndNamesTheRemedy) {
+TEST_P(HostHugetlbContractTest, M46PoolThatIsTooSmallIsResourceExhaustedAtMapAndNamesTheRemedy) {
   const HugetlbPoolTurn turn;
   ContractHost host(GetParam());
   const HugetlbMapping mapping(host.memory(), FreeHugetlbPages(kHuge) + 20000);

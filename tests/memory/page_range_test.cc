@@ -20,14 +20,14 @@ constexpr uint64_t kLastPage = UINT64_MAX - kPageSize + 1;
 static_assert(!std::is_default_constructible_v<GuestRange>);
 static_assert(!std::is_convertible_v<GuestRange, HostRange>);
 
-TEST(PageRangeTest, A10UnalignedEndsAreInvalidArgument) {
+TEST(PageRangeTest, A10M40UnalignedEndsAreInvalidArgument) {
   EXPECT_THAT(GuestRange::Create(GuestAddress(1), kPageSize),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("page-aligned")));
   EXPECT_THAT(GuestRange::Create(GuestAddress(0), kPageSize + 1),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("0x0+0x1001")));
 }
 
-TEST(PageRangeTest, EmptyRangeIsInvalidArgument) {
+TEST(PageRangeTest, M41EmptyRangeIsInvalidArgument) {
   EXPECT_THAT(GuestRange::Create(GuestAddress(kPageSize), 0),
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("empty")));
   EXPECT_THAT(GuestRange::FromBounds(Page(3), Page(3)), StatusIs(StatusCode::kInvalidArgument));

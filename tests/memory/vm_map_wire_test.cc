@@ -286,7 +286,7 @@ TEST_F(VmMapWireTest, AMemfdIsAnObject) {
   close(fd);
 }
 
-TEST_F(VmMapWireTest, AMemfdThatIsTooShortIsInvalid) {
+TEST_F(VmMapWireTest, M44AMemfdThatIsTooShortIsInvalid) {
   const int fd = memfd_create("test", MFD_CLOEXEC);
   ASSERT_EQ(ftruncate(fd, 3 * kPage), 0);
   errno = 0;
