@@ -15,6 +15,8 @@ absl::string_view ToString(WirePolicyKind kind) {
       return "all";
     case WirePolicyKind::kDma:
       return "dma";
+    case WirePolicyKind::kOnDemand:
+      return "on-demand";
     case WirePolicyKind::kNone:
       return "none";
   }

@@ -27,12 +27,13 @@
 namespace vmwire {
 
 enum class WirePolicyKind {
-  kAll,   // Everything is wired before its slot exists.
-  kDma,   // Only the declared DMA windows are.
-  kNone,  // Nothing is; devices that want DMA are refused.
+  kAll,       // Everything is wired before its slot exists.
+  kDma,       // Only the declared DMA windows are.
+  kOnDemand,  // Nothing is at first; what a device maps is wired then, and kept for a while.
+  kNone,      // Nothing is; devices that want DMA are refused.
 };
 
-// "all", "dma", "none".
+// "all", "dma", "on-demand", "none".
 absl::string_view ToString(WirePolicyKind kind);
 
 // Guest memory that a policy says need not be wired: mapped, held against removal, and carrying the
@@ -66,6 +67,7 @@ uint64_t WiredBytesOf(const SlotBacking& backing);
 class WirePolicy {
  public:
   static WirePolicy All() { return WirePolicy(WirePolicyKind::kAll, {}); }
+  static WirePolicy OnDemand() { return WirePolicy(WirePolicyKind::kOnDemand, {}); }
   static WirePolicy None() { return WirePolicy(WirePolicyKind::kNone, {}); }
   // `windows` may be in any order, and may overlap (system wirings nest).
   static WirePolicy Dma(std::vector<GuestRange> windows) {

@@ -56,8 +56,14 @@ inline constexpr uint16_t kSerialPortCount = 8;
 inline constexpr uint16_t kExitPort = 0x500;
 inline constexpr uint16_t kExceptionPort = 0x501;
 
-// What the guest finds at kBootInfoAddress: the header, then `range_count` ranges. Later versions
-// append; `size` tells how much there is. Little-endian.
+// Windows of the devices that a machine has beside the ports: in the MMIO hole, one after another,
+// each whole to its device.
+inline constexpr GuestAddress kDeviceWindowsStart(0xd0000000);
+inline constexpr uint64_t kDeviceWindowSize = 0x1000;
+
+// What the guest finds at kBootInfoAddress: the header, then `range_count` ranges, then a count of
+// 64 bits and so many devices. Later versions append; `size` tells how much there is.
+// Little-endian.
 inline constexpr char kBootInfoMagic[8] = {'V', 'M', 'W', 'I', 'R', 'E', '1', '\0'};
 inline constexpr uint32_t kMaxBootInfoRanges = 8;
 
@@ -67,9 +73,25 @@ struct [[gnu::packed]] BootInfoRange {
 };
 static_assert(sizeof(BootInfoRange) == 16);
 
+// What a device is. Guests have the same numbers.
+enum class DeviceKind : uint32_t {
+  kVirtioMmio = 1,  // virtio 1.2, 4.2; its registers say which device it is.
+  kDmaEngine = 2,
+};
+
+inline constexpr uint32_t kMaxBootInfoDevices = 32;
+
+struct [[gnu::packed]] BootInfoDevice {
+  DeviceKind kind;
+  uint32_t irq;  // The line of the PICs; 0: none, the guest polls.
+  uint64_t base;
+  uint64_t size;
+};
+static_assert(sizeof(BootInfoDevice) == 24);
+
 struct [[gnu::packed]] BootInfoHeader {
   char magic[8];
-  uint32_t size;  // Of all of it, the ranges included.
+  uint32_t size;  // Of all of it, the ranges and devices included.
   uint32_t range_count;
   uint64_t memory_bytes;
   uint64_t image_start;  // The span of the image, memory that starts as zero included.

@@ -66,6 +66,30 @@ class KvmApi {
   // it knows: KVM_CAP_GUEST_MEMFD_FLAGS.
   virtual absl::StatusOr<int> CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) = 0;
 
+  // KVM_CREATE_IRQCHIP: two 8259 PICs, an I/O APIC, and a local APIC for each vCPU that comes
+  // later, all in the kernel; interrupts 0 to 15 reach PIC and I/O APIC. HLT does not come back
+  // from KVM_RUN any more: the vCPU sleeps until an interrupt, or a signal (EINTR). AlreadyExists:
+  // the VM has them. InvalidArgument: it has a vCPU. Any other error: this KVM has none
+  // (KVM_CAP_IRQCHIP).
+  virtual absl::Status CreateIrqchip(VmFd vm) = 0;
+  // KVM_CREATE_PIT2: an 8254 timer in the kernel, whose counter 0 raises interrupt 0.
+  // AlreadyExists: the VM has one. REQUIRES: the VM has an irqchip (kernels from 6.13 say NotFound,
+  // older ones nothing).
+  virtual absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) = 0;
+  // KVM_IRQFD: each write to the eventfd `irqfd.fd` is an edge of the interrupt `irqfd.gsi`, until
+  // it is taken back (KVM_IRQFD_FLAG_DEASSIGN), after which no edge is under way.
+  // InvalidArgument: the file is no eventfd, a flag that KVM does not know, or the VM has no
+  // irqchip (of which some kernels say Unavailable). FailedPrecondition: the eventfd is an irqfd
+  // already, or no open file. To take back what is not there is no error.
+  virtual absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) = 0;
+  // KVM_IOEVENTFD: a write of `len` bytes to the address (with KVM_IOEVENTFD_FLAG_DATAMATCH: of
+  // that value) signals the eventfd and never comes back from KVM_RUN, until it is taken back
+  // (KVM_IOEVENTFD_FLAG_DEASSIGN); reads come back as before. AlreadyExists: that address, length
+  // and value are taken. NotFound: what is to be taken back is not there. InvalidArgument: a length
+  // that is not 0, 1, 2, 4 or 8, a range that wraps, a flag that KVM does not know, or a file that
+  // is no eventfd. FailedPrecondition: no open file.
+  virtual absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) = 0;
+
   // KVM_CREATE_VCPU. AlreadyExists: the VM has a vCPU of that id. InvalidArgument: the id is too
   // large.
   virtual absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) = 0;

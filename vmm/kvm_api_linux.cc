@@ -112,6 +112,22 @@ absl::StatusOr<int> KvmApiLinux::CreateGuestMemfd(VmFd vm, uint64_t size, uint64
   return Ioctl(vm, KVM_CREATE_GUEST_MEMFD, "KVM_CREATE_GUEST_MEMFD", &request);
 }
 
+absl::Status KvmApiLinux::CreateIrqchip(VmFd vm) {
+  return Ioctl(vm, KVM_CREATE_IRQCHIP, "KVM_CREATE_IRQCHIP", 0).status();
+}
+
+absl::Status KvmApiLinux::CreatePit2(VmFd vm, const kvm_pit_config& config) {
+  return Ioctl(vm, KVM_CREATE_PIT2, "KVM_CREATE_PIT2", &config).status();
+}
+
+absl::Status KvmApiLinux::SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) {
+  return Ioctl(vm, KVM_IRQFD, "KVM_IRQFD", &irqfd).status();
+}
+
+absl::Status KvmApiLinux::SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) {
+  return Ioctl(vm, KVM_IOEVENTFD, "KVM_IOEVENTFD", &ioeventfd).status();
+}
+
 absl::StatusOr<VcpuFd> KvmApiLinux::CreateVcpu(VmFd vm, uint32_t id) {
   VMWIRE_ASSIGN_OR_RETURN(
       const int fd, Ioctl(vm, KVM_CREATE_VCPU, "KVM_CREATE_VCPU", static_cast<unsigned long>(id)));

@@ -26,6 +26,10 @@ class KvmApiLinux final : public KvmApi {
   absl::StatusOr<VmFd> CreateVm(SystemFd system) override;
   absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) override;
   absl::StatusOr<int> CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) override;
+  absl::Status CreateIrqchip(VmFd vm) override;
+  absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) override;
+  absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) override;
+  absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
   absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
   void UnmapRun(kvm_run* run, size_t size) override;

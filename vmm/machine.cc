@@ -106,6 +106,8 @@ WirePolicy MakePolicy(const MachineConfig& config, const GuestImage& image) {
   switch (config.wire) {
     case WirePolicyKind::kAll:
       return WirePolicy::All();
+    case WirePolicyKind::kOnDemand:
+      return WirePolicy::OnDemand();
     case WirePolicyKind::kNone:
       return WirePolicy::None();
     case WirePolicyKind::kDma:
@@ -114,6 +116,12 @@ WirePolicy MakePolicy(const MachineConfig& config, const GuestImage& image) {
   std::vector<GuestRange> windows = image.dma_windows;
   windows.insert(windows.end(), config.dma_windows.begin(), config.dma_windows.end());
   return WirePolicy::Dma(std::move(windows));
+}
+
+// Only the policy that wires and unwires while the guest runs has use for a cache.
+PinCacheOptions CacheOf(const MachineConfig& config) {
+  if (config.wire != WirePolicyKind::kOnDemand) return {};
+  return {.capacity_bytes = config.devices.dma_keep_bytes};
 }
 
 // InvalidArgument if a window cuts a page of the pool, which can be wired whole only.
@@ -142,7 +150,7 @@ Machine::Machine(const MachineConfig& config, const MachineHost& host, MachineHo
       budget_(
           WireLimits(LimitsOf(config.backing, host.limits), config.pin_level, config.wire_limit)),
       pinner_(MakePinner(host, config.pin_level)),
-      pins_(*pinner_, budget_),
+      pins_(*pinner_, budget_, CacheOf(config)),
       map_(pins_, VmMap::Options{}),
       memory_(map_),
       serial_(hooks_.serial),
@@ -158,6 +166,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const MachineConfig& co
   VMWIRE_RETURN_IF_ERROR(OfKvm(machine->OpenKvm()));
   timeline.Mark(Step::kOpen);
   VMWIRE_RETURN_IF_ERROR(OfMapping(machine->MapMemory(), config));
+  VMWIRE_RETURN_IF_ERROR(machine->OpenDevices());
   timeline.Mark(Step::kMap);
   absl::StatusOr<std::vector<SlotBacking>> backings = machine->WireMemory(image);
   if (!backings.ok()) return OfWiring(backings.status(), config);
@@ -186,6 +195,10 @@ absl::Status Machine::OpenKvm() {
   VMWIRE_ASSIGN_OR_RETURN(cpuid_, system_->SupportedCpuid());
   VMWIRE_ASSIGN_OR_RETURN(vm_, Vm::Create(*system_));
   slot_table_.emplace(*vm_);
+  // Before the vCPU, which gets its local APIC from it.
+  if (config_.irqchip || config_.devices.Count() > 0) {
+    VMWIRE_ASSIGN_OR_RETURN(interrupt_controller_, CreateInterruptController(*vm_));
+  }
   VMWIRE_ASSIGN_OR_RETURN(vcpu_, Vcpu::Create(*vm_, 0));
   return RegisterDevices();
 }
@@ -193,6 +206,15 @@ absl::Status Machine::OpenKvm() {
 absl::Status Machine::RegisterDevices() {
   VMWIRE_RETURN_IF_ERROR(ports_.Register(kSerialPort, Serial16550::kWindowSize, serial_));
   return ports_.Register(kExitPort, ExitPort::kWindowSize, exit_port_);
+}
+
+absl::Status Machine::OpenDevices() {
+  const std::vector<GuestRange>& ram = layout_->ram();
+  VMWIRE_ASSIGN_OR_RETURN(
+      devices_, MachineDevices::Open(config_.devices, config_.wire, host_.memory, map_,
+                                     GuestRange::Between(ram.front().start(), ram.back().end()),
+                                     hooks_.devices));
+  return OfKvm(devices_->Connect(*vm_, interrupt_controller_, mmio_));
 }
 
 absl::Status Machine::MapMemory() {
@@ -263,7 +285,7 @@ absl::Status Machine::LoadImage(const GuestImage& image) {
   // A host that does not say how fast its clock is leaves the guest to do without.
   const uint64_t tsc_khz = vcpu_->GetTscKhz().value_or(0);
   VMWIRE_RETURN_IF_ERROR(WriteImage(image, memory_));
-  return WriteBootStructures(*layout_, image, tsc_khz, memory_);
+  return WriteBootStructures(*layout_, image, tsc_khz, devices_->table(), memory_);
 }
 
 absl::Status Machine::InstallSlots(std::vector<SlotBacking> backings) {

@@ -34,8 +34,10 @@
 #include "memory/wire_policy.h"
 #include "vmm/boot/guest_image.h"
 #include "vmm/guest_layout.h"
+#include "vmm/interrupt_controller.h"
 #include "vmm/kvm_api.h"
 #include "vmm/machine_config.h"
+#include "vmm/machine_devices.h"
 #include "vmm/memory_slot.h"
 #include "vmm/run_loop.h"
 #include "vmm/slot_table.h"
@@ -55,8 +57,9 @@ struct MachineHost {
 
 // What a machine tells those outside. Each may be empty, but for `serial`.
 struct MachineHooks {
-  SerialSink serial;      // What the guest prints.
-  WireProgress progress;  // How far the wiring is; false cancels it.
+  SerialSink serial;         // What the guest prints.
+  WireProgress progress;     // How far the wiring is; false cancels it.
+  DeviceHooks devices = {};  // What the devices that do DMA take and give.
 };
 
 class Machine {
@@ -87,7 +90,11 @@ class Machine {
   // The host memory behind all of guest memory. REQUIRES: Create succeeded.
   const HostRange& guest_host_range() const { return object_->host_range(); }
   const GuestLayout& layout() const { return *layout_; }
+  // None of it unless the configuration asked for it.
+  const InterruptController& interrupt_controller() const { return interrupt_controller_; }
   const RunStats& run_stats() const { return run_stats_; }
+  // The counts of the devices that do DMA.
+  std::vector<DeviceSummary> SummarizeDevices() const { return devices_->Summarize(); }
 
  private:
   Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
@@ -105,6 +112,7 @@ class Machine {
 
   absl::Status CheckHostCanGive(uint64_t bytes) const;
   absl::Status RegisterDevices();
+  absl::Status OpenDevices();
   void DescribeException(RunOutcome& outcome) const;
 
   const MachineConfig config_;
@@ -122,6 +130,7 @@ class Machine {
 
   std::unique_ptr<System> system_;
   std::unique_ptr<Vm> vm_;
+  InterruptController interrupt_controller_;
   std::optional<SlotTable> slot_table_;
   std::vector<MemorySlot> slots_;
   std::unique_ptr<Vcpu> vcpu_;
@@ -131,6 +140,8 @@ class Machine {
   ExitPort exit_port_;
   Bus ports_;
   Bus mmio_;
+  // The last to come, the first to go: nothing of it touches guest memory once it is gone.
+  std::unique_ptr<MachineDevices> devices_;
   RunStats run_stats_;
 };
 

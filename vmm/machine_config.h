@@ -14,6 +14,7 @@
 #include "memory/pinner.h"
 #include "memory/vm_object.h"
 #include "memory/wire_policy.h"
+#include "vmm/device_config.h"
 
 namespace vmwire {
 
@@ -33,6 +34,13 @@ struct MachineConfig {
   PinLevel pin_level = PinLevel::kGuarded;
   // Bytes that may be wired, besides what the host allows.
   std::optional<uint64_t> wire_limit = std::nullopt;
+
+  // KVM's interrupt controller and timer, as far as it has them. HLT then waits for an interrupt;
+  // without, it ends the run.
+  bool irqchip = false;
+
+  // With any of them the machine has an interrupt controller too.
+  DeviceConfig devices = {};
 };
 
 }  // namespace vmwire

@@ -59,7 +59,7 @@ std::optional<RunOutcome> RunLoop::HandleExit() {
     case KVM_EXIT_MMIO:
       return HandleMmio();
     case KVM_EXIT_INTR:     // As EINTR: a signal came, and the loop looks for a stop request.
-    case KVM_EXIT_SET_TPR:  // The guest takes interrupts that it had masked; there are none.
+    case KVM_EXIT_SET_TPR:  // The guest unmasked interrupts; KVM itself gives them.
       return std::nullopt;
     case KVM_EXIT_HLT:
       return RunOutcome{RunOutcome::Kind::kHalted, 0, ""};

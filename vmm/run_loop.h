@@ -1,7 +1,9 @@
 // Runs a vCPU until its guest ends, dies or is stopped, and has devices answer meanwhile.
 //
 // Every exit reason of KVM is either served here (port I/O, MMIO, interruptions, a lowered TPR) or
-// ends the run under its name.
+// ends the run under its name. With KVM's interrupt controller in the kernel HLT is no exit: the
+// vCPU sleeps in KVM_RUN until an interrupt or a stop request wakes it, for ever if interrupts are
+// off, as a PC does. A guest ends itself through the exit port then.
 //
 // Invariants: what a guest does never ends the process; a run ends with exactly one outcome.
 // Thread safety: Run is called on one thread, the vCPU's. StopRequest ends it from elsewhere.
@@ -26,7 +28,7 @@ namespace vmwire {
 struct RunOutcome {
   enum class Kind {
     kExited,          // The guest wrote `code` to the exit port.
-    kHalted,          // The guest executed HLT, and nothing can wake it.
+    kHalted,          // The guest executed HLT, and has no interrupt controller.
     kGuestException,  // The guest's exception stubs reported `code`, a vector.
     kShutdown,        // Triple fault.
     kInternalError,   // KVM could not go on, such as with an instruction that it cannot emulate.

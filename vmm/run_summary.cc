@@ -110,6 +110,7 @@ RunSummary Summarize(const MachineConfig& config, const Machine& machine, const 
                      const Timeline& timeline) {
   RunSummary summary{.config = config, .timeline = timeline, .run = machine.run_stats()};
   summary.wired_bytes = machine.wired_bytes();
+  summary.devices = machine.SummarizeDevices();
   rusage usage = {};
   if (getrusage(RUSAGE_SELF, &usage) == 0) {
     summary.minor_faults = static_cast<uint64_t>(usage.ru_minflt);
@@ -147,6 +148,11 @@ std::string SummaryTable(const RunSummary& summary) {
   absl::StrAppend(&table,
                   Row("page faults, minor and major",
                       absl::StrFormat("%d, %d", summary.minor_faults, summary.major_faults)));
+  for (const DeviceSummary& device : summary.devices) {
+    absl::StrAppend(&table, "device ", device.name, "\n");
+    for (const auto& [name, count] : device.counters)
+      absl::StrAppend(&table, Row(name, absl::StrCat(count)));
+  }
   absl::StrAppend(&table, "exits by reason\n");
   for (const auto& [name, count] : ExitsByReason(summary.run))
     absl::StrAppend(&table, Row(name, absl::StrCat(count)));
@@ -176,6 +182,12 @@ std::string SummaryJson(const RunSummary& summary) {
   if (summary.beyond_guest_memory.has_value())
     json["beyond_guest_memory_bytes"] = *summary.beyond_guest_memory;
   json["page_faults"] = {{"minor", summary.minor_faults}, {"major", summary.major_faults}};
+  if (!summary.devices.empty()) json["devices"] = nlohmann::ordered_json::array();
+  for (const DeviceSummary& device : summary.devices) {
+    nlohmann::ordered_json entry = {{"name", device.name}};
+    for (const auto& [name, count] : device.counters) entry["counters"][name] = count;
+    json["devices"].push_back(std::move(entry));
+  }
   json["exits"] = nlohmann::ordered_json::object();
   for (const auto& [name, count] : ExitsByReason(summary.run)) json["exits"][name] = count;
   if (summary.proof.has_value()) json["proof"] = ProofJson(*summary.proof);

@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "memory/host_memory.h"
 #include "memory/pin_proof.h"
 #include "vmm/machine.h"
 #include "vmm/machine_config.h"
+#include "vmm/machine_devices.h"
 #include "vmm/run_loop.h"
 #include "vmm/timeline.h"
 
@@ -29,6 +31,7 @@ struct RunSummary {
   // Bytes of private memory of this process that are not guest memory.
   std::optional<uint64_t> beyond_guest_memory = std::nullopt;
   RunStats run;
+  std::vector<DeviceSummary> devices = {};
   std::optional<PinProof> proof = std::nullopt;  // If one was asked for.
 };
 

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#define VMWIRE_IDT_ADDRESS 0x2000  // 256 gates; those of the CPU lead to the monitor's stubs.
 #define VMWIRE_BOOT_INFO_ADDRESS 0x5000
 #define VMWIRE_BOOT_INFO_MAGIC "VMWIRE1"  // Eight bytes with its terminating zero.
 #define VMWIRE_SERIAL_PORT 0x3f8          // A 16550A.
@@ -25,9 +26,21 @@ struct vmwire_range {
   uint64_t size;
 } __attribute__((packed));
 
+// Kinds of devices.
+#define VMWIRE_DEVICE_VIRTIO_MMIO 1
+#define VMWIRE_DEVICE_DMA_ENGINE 2
+
+struct vmwire_device {
+  uint32_t kind;
+  uint32_t irq;   // The line (interrupts.h); 0: none, to be polled.
+  uint64_t base;  // Where its registers are mapped.
+  uint64_t size;
+} __attribute__((packed));
+
+// After the ranges come a count of 64 bits and the devices: see guest_device.
 struct vmwire_boot_info {
   char magic[8];
-  uint32_t size;  // Of all of it, the ranges included.
+  uint32_t size;  // Of all of it, the ranges and devices included.
   uint32_t range_count;
   uint64_t memory_bytes;
   uint64_t image_start;  // The span of this image, memory that starts as zero included.
@@ -59,6 +72,12 @@ extern "C" {
 // The guest's program; what it returns is its exit code. `info` is the monitor's and stays as it is
 // unless the guest writes there.
 uint32_t guest_main(const struct vmwire_boot_info* info);
+
+// The devices that boot info lists, of all kinds.
+uint64_t guest_device_count(const struct vmwire_boot_info* info);
+// The one that `index` others of its kind come before; null if there is none.
+const struct vmwire_device* guest_device(const struct vmwire_boot_info* info, uint32_t kind,
+                                         uint32_t index);
 
 // Ends the run with `code`: 0 for success, 1 to 100.
 void guest_exit(uint32_t code) __attribute__((noreturn));

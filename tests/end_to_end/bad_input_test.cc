@@ -143,6 +143,12 @@ const BadInput kOptions[] = {
      {"run", "HELLO", "--wire", "dma", "--dma-window", "0x200001+4K"},
      "page-aligned"},
     {"WindowWithoutLength", {"run", "HELLO", "--wire", "dma", "--dma-window", "0x200000"}, "+"},
+    {"DiskKeyMistyped", {"run", "HELLO", "--disk", "path=a,readonyl"}, "did you mean 'readonly'"},
+    {"DiskWithoutPath", {"run", "HELLO", "--disk", "readonly"}, "path=FILE"},
+    {"DiskMistyped", {"run", "HELLO", "--disc", "path=a"}, "did you mean '--disk'"},
+    {"KeepWithoutOnDemand", {"run", "HELLO", "--dma-keep", "1M"}, "--wire on-demand"},
+    {"KeepNoSize", {"run", "HELLO", "--wire", "on-demand", "--dma-keep", "much"}, "--dma-keep"},
+    {"PolicyNearOnDemand", {"run", "HELLO", "--wire", "ondemand"}, "did you mean 'on-demand'"},
     {"WireLimitNoSize", {"run", "HELLO", "--wire-limit", "much"}, "--wire-limit"},
 };
 

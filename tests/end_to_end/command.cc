@@ -90,8 +90,10 @@ bool LimitLockedMemory(uint64_t bytes) {
   return prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK) == 0 || geteuid() != 0;
 }
 
-ScratchFolder::ScratchFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "vmwire-test-XXXXXX").string();
+ScratchFolder::ScratchFolder(const std::string& parent) {
+  const std::filesystem::path folder =
+      parent.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(parent);
+  std::string name = (folder / "vmwire-test-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) {
     ADD_FAILURE() << "no scratch folder " << name;
     return;

@@ -45,7 +45,8 @@ bool LimitLockedMemory(uint64_t bytes);
 // A folder that goes with the test.
 class ScratchFolder {
  public:
-  ScratchFolder();
+  // In `parent`; empty: where this host has temporary files.
+  explicit ScratchFolder(const std::string& parent = {});
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
   ~ScratchFolder();

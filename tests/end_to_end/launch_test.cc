@@ -76,6 +76,36 @@ TEST_F(LaunchTest, TheGuestsCodeIsTheExitStatusAbove16) {
   EXPECT_EQ(Vmwire({"run", GuestPath("exit_code")}).exit_status, 16 + 7);
 }
 
+TEST_F(LaunchTest, IrqCountsTimerInterruptsAsleep) {
+  const ProcessResult result = Vmwire({"run", GuestPath("irq"), "--irqchip", "--json"});
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  if (result.out.find("no interrupt controller") != std::string::npos) {
+    GTEST_SKIP() << "this KVM has no KVM_CAP_IRQCHIP";
+  }
+  EXPECT_EQ(result.out, "irq: 10 timer interrupts\n");
+  // Those of the 25 bytes and the end: neither controller nor timer nor HLT costs one.
+  const nlohmann::json json = nlohmann::json::parse(result.err);
+  EXPECT_EQ(json["exits"]["KVM_EXIT_IO"], 26);
+  EXPECT_EQ(json["exits"].size(), 1u);
+}
+
+TEST_F(LaunchTest, IrqPollsWhereThereIsNoInterruptController) {
+  const ProcessResult result = Vmwire({"run", GuestPath("irq")});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(result.out, "irq: no interrupt controller: polled 10 ticks\n");
+}
+
+TEST_F(LaunchTest, ASignalEndsAGuestThatSleepsForAnInterruptThatNeverComes) {
+  const ScratchFolder scratch;
+  // Prints a line, so that the test knows that it runs; then cli; hlt.
+  const std::string image =
+      scratch.File("halt", std::string("\xba\xf8\x03\xb0\x0a\xee\xfa\xf4", 8));
+  Process process(RunReal16(image, {"--irqchip"}));
+  ASSERT_TRUE(process.WaitForOutput("\n"));
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Finish().signal, SIGTERM);
+}
+
 TEST_F(LaunchTest, AGuestThatFaultsIsReportedWithVectorAndPlace) {
   const ProcessResult result = Vmwire({"run", GuestPath("fault_page")});
   EXPECT_EQ(result.exit_status, 4);

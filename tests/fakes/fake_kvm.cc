@@ -138,6 +138,10 @@ absl::StatusOr<int> FakeKvm::CheckExtension(SystemFd system, int capability) {
   if (capability == KVM_CAP_GUEST_MEMFD_FLAGS) {
     return options_.make_guest_memfd ? static_cast<int>(options_.guest_memfd_flags) : 0;
   }
+  if (capability == KVM_CAP_IRQCHIP) return options_.irqchip ? 1 : 0;
+  if (capability == KVM_CAP_PIT2) return options_.pit ? 1 : 0;
+  if (capability == KVM_CAP_IRQFD) return options_.irqfd ? 1 : 0;
+  if (capability == KVM_CAP_IOEVENTFD) return options_.ioeventfd ? 1 : 0;
   return capability == KVM_CAP_USER_MEMORY || capability == KVM_CAP_IMMEDIATE_EXIT ? 1 : 0;
 }
 

@@ -5,6 +5,10 @@
 // are below KVM_CAP_NR_MEMSLOTS; a live slot keeps size, host address and read-only flag, but may
 // move; slots do not overlap; size 0 deletes, and only what is there.
 //
+// The interrupt rules (tests/kernel/kvm_interrupt_contract_test.cc): one irqchip, before the first
+// vCPU; one timer, after it; an irqfd needs the irqchip and an eventfd that is not one yet; an
+// ioeventfd is taken once, and only what is there is taken back.
+//
 // Invariants: at its death no descriptor is open and nothing is mapped, or the test fails.
 // Thread safety: none, but that a step of a script may wait for another thread.
 #ifndef VMWIRE_TESTS_FAKES_FAKE_KVM_H_
@@ -40,6 +44,11 @@ class FakeKvm final : public KvmApi {
     uint64_t tsc_khz = 1'000'000;
     // Makes the file of a guest_memfd of so many bytes; empty: this KVM has none.
     std::function<absl::StatusOr<int>(uint64_t size)> make_guest_memfd = {};
+    // KVM_CAP_IRQCHIP, KVM_CAP_PIT2, KVM_CAP_IRQFD, KVM_CAP_IOEVENTFD.
+    bool irqchip = true;
+    bool pit = true;
+    bool irqfd = true;
+    bool ioeventfd = true;
     uint64_t guest_memfd_flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
   };
 
@@ -67,6 +76,9 @@ class FakeKvm final : public KvmApi {
   size_t live_slots() const;
   // The live slots of every VM, by ascending id.
   std::vector<kvm_userspace_memory_region> slots() const;
+  // Of every VM.
+  size_t live_irqfds() const;
+  size_t live_ioeventfds() const;
   size_t steps_left() const { return script_.size(); }
   // The translation of a page; identity for pages that are never set. nullopt: not mapped by the
   // guest.
@@ -80,6 +92,10 @@ class FakeKvm final : public KvmApi {
   absl::StatusOr<VmFd> CreateVm(SystemFd system) override;
   absl::Status SetUserMemoryRegion(VmFd vm, const kvm_userspace_memory_region& region) override;
   absl::StatusOr<int> CreateGuestMemfd(VmFd vm, uint64_t size, uint64_t flags) override;
+  absl::Status CreateIrqchip(VmFd vm) override;
+  absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) override;
+  absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) override;
+  absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
   absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
   void UnmapRun(kvm_run* run, size_t size) override;
@@ -100,6 +116,10 @@ class FakeKvm final : public KvmApi {
   struct VmState {
     Slots slots;
     std::vector<uint32_t> vcpu_ids;
+    bool has_irqchip = false;
+    bool has_pit = false;
+    std::map<int, uint32_t> irqfds;  // GSI by eventfd.
+    std::vector<kvm_ioeventfd> ioeventfds;
   };
   struct VcpuState {
     kvm_regs regs = {};
@@ -108,6 +128,9 @@ class FakeKvm final : public KvmApi {
   };
 
   int SlotError(const Slots& slots, const kvm_userspace_memory_region& region) const;
+  int AssignIrqfd(VmState& vm, const kvm_irqfd& irqfd) const;
+  int AssignIoeventfd(VmState& vm, const kvm_ioeventfd& ioeventfd) const;
+  int DeassignIoeventfd(VmState& vm, const kvm_ioeventfd& ioeventfd) const;
   VcpuState& StateOf(VcpuFd vcpu);
   // Runs the completion of the last IN or MMIO read.
   void Complete(VcpuState& state);

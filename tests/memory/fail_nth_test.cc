@@ -24,6 +24,8 @@ WirePolicy PolicyOf(WirePolicyKind kind) {
   switch (kind) {
     case WirePolicyKind::kAll:
       return WirePolicy::All();
+    case WirePolicyKind::kOnDemand:
+      return WirePolicy::OnDemand();
     case WirePolicyKind::kNone:
       return WirePolicy::None();
     case WirePolicyKind::kDma:

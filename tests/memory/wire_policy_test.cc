@@ -43,6 +43,7 @@ class WirePolicyTest : public testing::Test {
 TEST_F(WirePolicyTest, NamesAreThoseOfTheCommandLine) {
   EXPECT_EQ(ToString(WirePolicyKind::kAll), "all");
   EXPECT_EQ(ToString(WirePolicyKind::kDma), "dma");
+  EXPECT_EQ(ToString(WirePolicyKind::kOnDemand), "on-demand");
   EXPECT_EQ(ToString(WirePolicyKind::kNone), "none");
 }
 
@@ -66,6 +67,14 @@ TEST_F(WirePolicyTest, NoneWiresNothingButHoldsTheRange) {
   EXPECT_EQ(RangeOf(backing), Pages(10, 20));
   EXPECT_EQ(WiredBytesOf(backing), 0u);
   EXPECT_THAT(BackingOf(backing), IsOk());
+  EXPECT_THAT(map().Remove(Pages(10, 20)), StatusIs(StatusCode::kFailedPrecondition));
+}
+
+TEST_F(WirePolicyTest, OnDemandWiresNothingAtFirstButHoldsTheRange) {
+  const absl::StatusOr<SlotBacking> backing = WirePolicy::OnDemand().Apply(map(), Pages(10, 20));
+  ASSERT_THAT(backing, IsOk());
+
+  EXPECT_EQ(WiredBytesOf(*backing), 0u);
   EXPECT_THAT(map().Remove(Pages(10, 20)), StatusIs(StatusCode::kFailedPrecondition));
 }
 
@@ -96,8 +105,8 @@ TEST_F(WirePolicyTest, DmaWithoutAWindowInTheRangeWiresNothing) {
 }
 
 TEST_F(WirePolicyTest, HoleIsNotFoundUnderEveryPolicy) {
-  for (const WirePolicy& policy :
-       {WirePolicy::All(), WirePolicy::None(), WirePolicy::Dma({Pages(12, 14)})}) {
+  for (const WirePolicy& policy : {WirePolicy::All(), WirePolicy::OnDemand(), WirePolicy::None(),
+                                   WirePolicy::Dma({Pages(12, 14)})}) {
     EXPECT_THAT(policy.Apply(map(), Pages(10, 21)), StatusIs(StatusCode::kNotFound));
     EXPECT_EQ(test_.State(), empty_);
   }

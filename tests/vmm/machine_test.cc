@@ -37,6 +37,26 @@ TEST(MachineTest, MemoryIsMappedThenWiredThenASlotThenTheCpuRuns) {
   EXPECT_LT(slot, entries.size());
 }
 
+TEST(MachineTest, InterruptControllerComesBeforeTheVcpuAndOnlyIfAskedFor) {
+  MachineConfig config =
+      Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous);
+  FakeHost without(config);
+  config.irqchip = true;
+  FakeHost with(config);
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine_without, without.Create(timeline));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine_with, with.Create(timeline));
+
+  EXPECT_FALSE(machine_without->interrupt_controller().has_irqchip);
+  EXPECT_TRUE(without.journal().EntriesWith("kvm create irqchip").empty());
+  EXPECT_TRUE(machine_with->interrupt_controller().has_irqchip);
+  EXPECT_TRUE(machine_with->interrupt_controller().has_timer);
+  const std::vector<std::string> entries = with.journal().entries();
+  EXPECT_LT(IndexOf(entries, "kvm create irqchip"), IndexOf(entries, "kvm create vcpu"));
+  EXPECT_LT(IndexOf(entries, "kvm create vcpu"), entries.size());
+}
+
 TEST(MachineTest, TeardownIsTheReverse) {
   FakeHost host(Configure(WirePolicyKind::kAll, PinLevel::kResident, MemoryBacking::kAnonymous));
   Timeline timeline;

@@ -224,7 +224,7 @@ TEST_F(RunLoopTest, FaultOfTheHostIsAMemoryFaultWithRegisters) {
   EXPECT_THAT(outcome.report, AllOf(HasSubstr("could not give guest memory"), HasSubstr("rip")));
 }
 
-TEST_F(RunLoopTest, FaultOfTheHostNamesTheMemoryWhereKvmDoes) {
+TEST_F(RunLoopTest, M47FaultOfTheHostNamesTheMemoryWhereKvmDoes) {
   kvm().Push([](std::span<std::byte>, kvm_run& run) {
     run.exit_reason = KVM_EXIT_MEMORY_FAULT;
     const uint64_t fault[3] = {0, 0x7000, 0x1000};

@@ -132,7 +132,7 @@ TEST_F(SlotTableTest, NoLiveSlotEverCoversUnpinnedMemory) {
   EXPECT_EQ(memory_.Pinned(*object), "0000");
 }
 
-TEST_F(SlotTableTest, OverlapIsRefusedBeforeKvmIsAskedAndNamesBothRanges) {
+TEST_F(SlotTableTest, M39OverlapIsRefusedBeforeKvmIsAskedAndNamesBothRanges) {
   memory_.Add(0, 16);
   VMWIRE_ASSERT_OK_AND_ASSIGN(MemorySlot slot, table_->Install(Wired(4, 8)));
   memory_.journal().Clear();
@@ -176,7 +176,7 @@ TEST_F(SlotTableTest, LowestFreeIdIsTaken) {
   EXPECT_EQ(third.id(), 4u);
 }
 
-TEST_F(SlotTableTest, SlotBeyondTheLimitIsResourceExhausted) {
+TEST_F(SlotTableTest, M43SlotBeyondTheLimitIsResourceExhausted) {
   Start({.slot_limit = 2});
   memory_.Add(0, 4);
   VMWIRE_ASSERT_OK_AND_ASSIGN(MemorySlot a, table_->Install(Unwired(0, 1)));

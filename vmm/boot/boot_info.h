@@ -6,6 +6,7 @@
 #define VMWIRE_VMM_BOOT_BOOT_INFO_H_
 
 #include <cstdint>
+#include <span>
 
 #include "absl/status/status.h"
 #include "memory/guest_memory.h"
@@ -15,9 +16,10 @@
 namespace vmwire {
 
 // Writes the boot info at kBootInfoAddress. `tsc_khz` is the frequency of the guest's time-stamp
-// counter, 0 if it is not known. Errors as GuestMemory::Write.
+// counter, 0 if it is not known; `devices` are those that the ports do not reach. Errors as
+// GuestMemory::Write. REQUIRES: there are at most kMaxBootInfoDevices.
 absl::Status WriteBootInfo(const GuestLayout& layout, const GuestImage& image, uint64_t tsc_khz,
-                           const GuestMemory& memory);
+                           std::span<const BootInfoDevice> devices, const GuestMemory& memory);
 
 }  // namespace vmwire
 

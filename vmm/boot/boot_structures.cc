@@ -10,8 +10,9 @@
 namespace vmwire {
 
 absl::Status WriteBootStructures(const GuestLayout& layout, const GuestImage& image,
-                                 uint64_t tsc_khz, const GuestMemory& memory) {
-  VMWIRE_RETURN_IF_ERROR(WriteBootInfo(layout, image, tsc_khz, memory));
+                                 uint64_t tsc_khz, std::span<const BootInfoDevice> devices,
+                                 const GuestMemory& memory) {
+  VMWIRE_RETURN_IF_ERROR(WriteBootInfo(layout, image, tsc_khz, devices, memory));
   if (image.start == StartMode::kReal16) return absl::OkStatus();
   VMWIRE_RETURN_IF_ERROR(WriteGdt(memory));
   if (!IsLongMode(image.start)) return absl::OkStatus();

@@ -6,6 +6,7 @@
 #define VMWIRE_VMM_BOOT_BOOT_STRUCTURES_H_
 
 #include <cstdint>
+#include <span>
 
 #include "absl/status/status.h"
 #include "memory/guest_memory.h"
@@ -16,9 +17,10 @@ namespace vmwire {
 
 // Writes what the image's start mode needs: boot info always; the GDT for all but kReal16; page
 // tables, TSS, IDT and exception stubs for the long modes. Memory that a structure does not need is
-// not touched. `tsc_khz` as WriteBootInfo. Errors as GuestMemory::Write.
+// not touched. `tsc_khz` and `devices` as WriteBootInfo. Errors as GuestMemory::Write.
 absl::Status WriteBootStructures(const GuestLayout& layout, const GuestImage& image,
-                                 uint64_t tsc_khz, const GuestMemory& memory);
+                                 uint64_t tsc_khz, std::span<const BootInfoDevice> devices,
+                                 const GuestMemory& memory);
 
 }  // namespace vmwire
 

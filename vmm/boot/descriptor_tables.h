@@ -24,7 +24,8 @@ inline constexpr uint16_t kGdtLimit = 0x40 - 1;
 
 // The vectors that the CPU itself raises.
 inline constexpr uint32_t kExceptionVectors = 32;
-inline constexpr uint16_t kIdtLimit = kExceptionVectors * 16 - 1;
+// The IDT has room for every vector; the gates that are not the CPU's are the guest's to fill in.
+inline constexpr uint16_t kIdtLimit = 256 * 16 - 1;
 
 // Code at CPL 3 may use the ports below this.
 inline constexpr uint32_t kRing3PortEnd = 0x4000;

@@ -1,4 +1,7 @@
 // The vmwire command: run, inspect, doctor.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -84,8 +87,23 @@ int UsageError(const CLI::App& app, const CLI::ParseError& error) {
   return kExitBadInput;
 }
 
+// Else a file that we open, a disk perhaps, would be what the guest prints to. The stand-ins can be
+// used for neither: reading and writing fails as it does with a closed descriptor.
+bool HoldStandardDescriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest that is free, which is this one.
+    if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+  }
+  return true;
+}
+
 int Main(int argc, char** argv) {
   Timeline timeline;
+  if (!HoldStandardDescriptors()) {
+    PrintError("a standard descriptor is closed, and /dev/null cannot be opened in its place");
+    return kExitHostLacks;
+  }
   CLI::App app(
       "Launches tiny guests from wired memory: faulted in and pinned before it becomes a KVM "
       "memory slot.",

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
@@ -18,6 +19,7 @@
 #include "absl/strings/str_format.h"
 #include "memory/host_limits.h"
 #include "memory/host_memory_linux.h"
+#include "memory/mutex.h"
 #include "memory/pin_proof.h"
 #include "memory/status_macros.h"
 #include "vmm/cli/exit_status.h"
@@ -67,15 +69,15 @@ class StopOnSignal {
   struct sigaction old_terminate_ = {};
 };
 
-// Writes what the guest printed to stdout. Where nobody takes it, a stop request still ends the
-// run.
+// Writes what the guest printed to stdout, by its serial port and its console, each write whole.
+// Where nobody takes it, a stop request still ends the run. Thread-safe.
 class GuestOutput {
  public:
   explicit GuestOutput(StopRequest& stop) : stop_(stop) {}
 
   void Write(std::span<const std::byte> bytes) {
-    // A pipe that is ready takes a line whole, so that no write blocks.
-    static_assert(Serial16550::kMaxLine <= PIPE_BUF);
+    const MutexLock lock(mutex_);
+    // A pipe that is ready takes PIPE_BUF whole, so that no write blocks.
     while (!bytes.empty() && error_ == 0) {
       pollfd out = {STDOUT_FILENO, POLLOUT, 0};
       // Bounded, since a signal may come just before; after a stop only what goes at once.
@@ -87,6 +89,7 @@ class GuestOutput {
 
   // OK unless the guest's output could not be written.
   absl::Status Result() const {
+    const MutexLock lock(mutex_);
     if (error_ == 0 || error_ == EPIPE) return absl::OkStatus();
     return absl::InternalError(
         absl::StrFormat("cannot write the guest's output: %s", strerrordesc_np(error_)));
@@ -95,8 +98,9 @@ class GuestOutput {
  private:
   static constexpr int kPatienceMs = 100;
 
-  void WriteSome(std::span<const std::byte>& bytes) {
-    const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
+  void WriteSome(std::span<const std::byte>& bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const size_t count = std::min<size_t>(bytes.size(), PIPE_BUF);
+    const ssize_t written = write(STDOUT_FILENO, bytes.data(), count);
     if (written >= 0) {
       bytes = bytes.subspan(static_cast<size_t>(written));
     } else if (errno != EINTR && errno != EAGAIN) {
@@ -107,7 +111,8 @@ class GuestOutput {
   }
 
   StopRequest& stop_;
-  int error_ = 0;
+  mutable Mutex mutex_;
+  int error_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 void PrintOutcome(const RunOutcome& outcome) {
@@ -145,7 +150,10 @@ Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& 
   const MachineHooks hooks = {
       .serial = [&output](std::span<const std::byte> bytes) { output.Write(bytes); },
       .progress = [&](uint64_t done,
-                      uint64_t total) { return bar.Update(done, total) && !stop.requested(); }};
+                      uint64_t total) { return bar.Update(done, total) && !stop.requested(); },
+      .devices = {.console = [&output](std::span<const std::byte> bytes) { output.Write(bytes); },
+                  .console_input = options.machine.devices.console ? STDIN_FILENO : -1,
+                  .log = [](const std::string& line) { PrintError(line); }}};
   absl::StatusOr<std::unique_ptr<Machine>> machine = Machine::Create(
       options.machine, *image, {host_memory, kvm, *std::move(limits)}, hooks, timeline);
   bar.Finish();

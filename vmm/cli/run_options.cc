@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "memory/status_macros.h"
 #include "vmm/cli/byte_size.h"
+#include "vmm/cli/disk_option.h"
 #include "vmm/cli/memory_option.h"
 #include "vmm/cli/suggest.h"
 
@@ -42,9 +43,9 @@ absl::Status ResolveMemory(const RunArguments& arguments, MachineConfig& machine
 }
 
 absl::Status ResolveWiring(const RunArguments& arguments, MachineConfig& machine) {
-  VMWIRE_ASSIGN_OR_RETURN(
-      machine.wire, Choose("--wire", arguments.wire,
-                           {WirePolicyKind::kAll, WirePolicyKind::kDma, WirePolicyKind::kNone}));
+  VMWIRE_ASSIGN_OR_RETURN(machine.wire, Choose("--wire", arguments.wire,
+                                               {WirePolicyKind::kAll, WirePolicyKind::kDma,
+                                                WirePolicyKind::kOnDemand, WirePolicyKind::kNone}));
   VMWIRE_ASSIGN_OR_RETURN(machine.pin_level,
                           Choose("--pin-level", arguments.pin_level,
                                  {PinLevel::kResident, PinLevel::kPinned, PinLevel::kGuarded}));
@@ -63,6 +64,54 @@ absl::Status ResolveWiring(const RunArguments& arguments, MachineConfig& machine
     machine.wire_limit = *limit;
   }
   return absl::OkStatus();
+}
+
+absl::Status ResolveDevices(const RunArguments& arguments, MachineConfig& machine) {
+  DeviceConfig& devices = machine.devices;
+  for (const std::string& text : arguments.disks) {
+    const absl::StatusOr<DiskConfig> disk = ParseDiskOption(text);
+    if (!disk.ok()) return Of("--disk", disk.status());
+    devices.disks.push_back(*disk);
+  }
+  devices.rng = arguments.rng;
+  devices.console = arguments.console;
+  devices.balloon = arguments.balloon;
+  devices.dma_engine = arguments.dma_engine;
+  if (arguments.dma_keep.empty()) return absl::OkStatus();
+  if (machine.wire != WirePolicyKind::kOnDemand) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--dma-keep is for --wire on-demand; with "
+                     "--wire ",
+                     arguments.wire, " it would do nothing"));
+  }
+  const absl::StatusOr<uint64_t> keep = ParseByteSize(arguments.dma_keep);
+  if (!keep.ok()) return Of("--dma-keep", keep.status());
+  devices.dma_keep_bytes = *keep;
+  return absl::OkStatus();
+}
+
+// The devices that do DMA.
+void DeclareDeviceOptions(CLI::App& command, RunArguments& arguments) {
+  command
+      .add_option("--disk", arguments.disks,
+                  "A virtio block device over a file or block device: path=FILE, readonly, direct "
+                  "(past the page cache); comma-separated; may be given again")
+      ->type_name("path=FILE,...")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
+  command.add_flag("--rng", arguments.rng, "A virtio entropy device, from the host's getrandom");
+  command.add_flag("--console", arguments.console,
+                   "A virtio console: the guest's output on stdout, its input from stdin");
+  command.add_flag("--balloon", arguments.balloon,
+                   "A virtio balloon, with statistics and free page reporting; wired memory is "
+                   "never given back");
+  command.add_flag("--dma-engine", arguments.dma_engine,
+                   "A DMA engine: copies, fills, compares and checksums by descriptor rings");
+  command
+      .add_option("--dma-keep", arguments.dma_keep,
+                  "How much --wire on-demand keeps wired for devices (default: 64M)")
+      ->type_name("SIZE");
 }
 
 }  // namespace
@@ -91,8 +140,8 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
       ->type_name("KEY=VALUE,...");
   command
       .add_option("--wire", arguments.wire,
-                  "What is wired before it becomes a slot: all, dma (the windows only) or none "
-                  "(default: all)")
+                  "What is wired before it becomes a slot: all, dma (the windows only), on-demand "
+                  "(nothing at first; what a device reaches when it does) or none (default: all)")
       ->type_name("POLICY");
   command
       .add_option(
@@ -100,6 +149,7 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
           "A range that --wire dma wires, beside those that the image declares; may be given again")
       ->type_name("GPA+LEN")
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   command
       .add_option(
@@ -111,6 +161,10 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
       .add_option("--wire-limit", arguments.wire_limit,
                   "Refuse to wire more than this, whatever the host allows")
       ->type_name("SIZE");
+  command.add_flag("--irqchip", arguments.irqchip,
+                   "Give the guest KVM's interrupt controller and timer, where KVM has them; HLT "
+                   "then waits for an interrupt instead of ending the run");
+  DeclareDeviceOptions(command, arguments);
   command.add_flag("--verify", arguments.verify,
                    "Prove each wired range before the guest runs, and print the proof on stderr");
   command.add_flag("--stats", arguments.stats,
@@ -139,6 +193,8 @@ absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments) {
   VMWIRE_ASSIGN_OR_RETURN(options.image, ResolveImageOptions(arguments));
   VMWIRE_RETURN_IF_ERROR(ResolveMemory(arguments, options.machine));
   VMWIRE_RETURN_IF_ERROR(ResolveWiring(arguments, options.machine));
+  options.machine.irqchip = arguments.irqchip;
+  VMWIRE_RETURN_IF_ERROR(ResolveDevices(arguments, options.machine));
   options.verify = arguments.verify;
   options.stats = arguments.stats;
   options.json = arguments.json;

@@ -38,6 +38,13 @@ struct RunArguments {
   std::vector<std::string> dma_windows;
   std::string pin_level = "guarded";
   std::string wire_limit;
+  bool irqchip = false;
+  std::vector<std::string> disks;
+  bool rng = false;
+  bool console = false;
+  bool balloon = false;
+  bool dma_engine = false;
+  std::string dma_keep;
   bool verify = false;
   bool stats = false;
   bool json = false;
@@ -49,7 +56,7 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments);
 
 // InvalidArgument, naming the option and the nearest value that there is: a value is not one of
 // those that the option takes; a DMA window without
-// --wire dma. Errors of ParseMemoryOption, ParseDmaWindow and ParseByteSize.
+// --wire dma. Errors of ParseMemoryOption, ParseDmaWindow, ParseDiskOption and ParseByteSize.
 absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments);
 absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments);
 

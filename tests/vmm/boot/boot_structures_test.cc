@@ -14,8 +14,9 @@ class BootStructures : public ::testing::Test {
     GuestImage image;
     image.start = mode;
     image.segments = {{.address = kImageAddress, .memory_size = kPageSize}};
-    ASSERT_THAT(WriteBootStructures(*GuestLayout::Create(4 * kMiB, 46), image, 0, memory_.memory()),
-                IsOk());
+    ASSERT_THAT(
+        WriteBootStructures(*GuestLayout::Create(4 * kMiB, 46), image, 0, {}, memory_.memory()),
+        IsOk());
   }
   bool HasAt(GuestAddress address) const { return !memory_.IsZero(address.value(), kPageSize); }
 

@@ -72,6 +72,14 @@ TEST_F(DescriptorTables, SegmentsAreFlat) {
   ExpectFlat(kRing0Code32Selector, /*code=*/true, /*long_mode=*/false);
 }
 
+TEST_F(DescriptorTables, IdtHasRoomForEveryVectorAndOnlyTheCpusAreFilledIn) {
+  EXPECT_EQ(kIdtLimit, 256 * 16 - 1);
+  for (uint64_t vector = 0; vector < 256; ++vector) {
+    EXPECT_EQ(memory_.IsZero(kIdtAddress.value() + 16 * vector, 16), vector >= kExceptionVectors)
+        << vector;
+  }
+}
+
 TEST_F(DescriptorTables, TssDescriptorIsThatOfABusy64BitTss) {
   const Segment tss = SegmentAt(memory_, kTssSelector);
   EXPECT_EQ(tss.base, kTssAddress.value());

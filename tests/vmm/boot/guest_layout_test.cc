@@ -64,7 +64,7 @@ TEST(GuestLayout, MemoryMayEndWhereTheAddressesEnd) {
   EXPECT_THAT(GuestLayout::Create(63 * kGiB, 36), IsOk());
 }
 
-TEST(GuestLayout, RefusesMemoryAboveWhatTheCpuAddresses) {
+TEST(GuestLayout, M42RefusesMemoryAboveWhatTheCpuAddresses) {
   ExpectRefused(3 * kGiB + kPageSize, 32, "the guest's CPU addresses 32 bits");
   ExpectRefused(63 * kGiB + kPageSize, 36, "the guest's CPU addresses 36 bits");
 }

@@ -37,6 +37,7 @@ TEST(RunOptionsTest, DefaultsAreSmallGuardedAndWireAll) {
   EXPECT_EQ(options.machine.pin_level, PinLevel::kGuarded);
   EXPECT_FALSE(options.machine.sealed);
   EXPECT_FALSE(options.verify);
+  EXPECT_FALSE(options.machine.irqchip);
   EXPECT_EQ(options.machine.huge_pages, HugePages::kTransparent);
   EXPECT_FALSE(options.machine.wire_limit.has_value());
   EXPECT_FALSE(options.image.start.has_value());
@@ -45,10 +46,13 @@ TEST(RunOptionsTest, DefaultsAreSmallGuardedAndWireAll) {
 TEST(RunOptionsTest, EveryOptionReachesTheConfiguration) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(
       const RunOptions options,
-      Parse({"image", "--memory", "size=16M,backing=memfd,hugepages=none", "--wire", "dma",
-             "--dma-window", "1M+4K", "--dma-window", "2M+8K", "--pin-level", "pinned",
-             "--wire-limit", "1G", "--format", "flat", "--start", "protected32", "--stats",
-             "--json"}));
+      Parse({"image",       "--memory",     "size=16M,backing=memfd,hugepages=none",
+             "--wire",      "dma",          "--dma-window",
+             "1M+4K",       "--dma-window", "2M+8K",
+             "--pin-level", "pinned",       "--wire-limit",
+             "1G",          "--format",     "flat",
+             "--start",     "protected32",  "--stats",
+             "--json",      "--irqchip"}));
   EXPECT_EQ(options.machine.memory_bytes, 16u << 20);
   EXPECT_EQ(options.machine.backing, MemoryBacking::kMemfd);
   EXPECT_EQ(options.machine.huge_pages, HugePages::kNone);
@@ -57,6 +61,7 @@ TEST(RunOptionsTest, EveryOptionReachesTheConfiguration) {
   EXPECT_EQ(options.machine.dma_windows[1].ToString(), "[0x200000, 0x202000)");
   EXPECT_EQ(options.machine.pin_level, PinLevel::kPinned);
   EXPECT_EQ(options.machine.wire_limit, uint64_t{1} << 30);
+  EXPECT_TRUE(options.machine.irqchip);
   EXPECT_EQ(options.image.format, ImageFormatChoice::kFlat);
   EXPECT_EQ(options.image.start, StartMode::kProtected32);
   EXPECT_TRUE(options.stats);
@@ -85,6 +90,14 @@ TEST(RunOptionsTest, AnImageMayFollowADmaWindow) {
   EXPECT_EQ(options.image_path, "image");
 }
 
+TEST(RunOptionsTest, AnImageBetweenOptionsIsTheImage) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(
+      const RunOptions options,
+      Parse({"--wire", "dma", "--dma-window", "1M+4K", "image", "--stats", "--json"}));
+  EXPECT_EQ(options.image_path, "image");
+  EXPECT_EQ(options.machine.dma_windows.size(), 1u);
+}
+
 TEST(RunOptionsTest, AWordThatNobodyKnowsNamesTheOptionAndTheNearest) {
   EXPECT_THAT(
       Parse({"image", "--wire", "al"}),
@@ -97,6 +110,66 @@ TEST(RunOptionsTest, AWordThatNobodyKnowsNamesTheOptionAndTheNearest) {
 TEST(RunOptionsTest, ADmaWindowWithoutItsPolicyIsRefused) {
   EXPECT_THAT(Parse({"image", "--wire", "none", "--dma-window", "1M+4K"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--wire dma")));
+}
+
+TEST(RunOptionsTest, NoDeviceUnlessAskedFor) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options, Parse({"image"}));
+  EXPECT_EQ(options.machine.devices.Count(), 0u);
+  EXPECT_EQ(options.machine.devices.dma_keep_bytes, kDefaultDmaKeepBytes);
+}
+
+TEST(RunOptionsTest, EveryDeviceReachesTheConfiguration) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options,
+                              Parse({"--disk", "path=a.img,readonly", "--disk", "b.img,direct",
+                                     "image", "--rng", "--console", "--balloon", "--dma-engine"}));
+  const DeviceConfig& devices = options.machine.devices;
+  EXPECT_EQ(options.image_path, "image");
+  EXPECT_EQ(devices.Count(), 6u);
+  ASSERT_EQ(devices.disks.size(), 2u);
+  EXPECT_EQ(devices.disks[0].path, "a.img");
+  EXPECT_TRUE(devices.disks[0].read_only);
+  EXPECT_EQ(devices.disks[1].path, "b.img");
+  EXPECT_TRUE(devices.disks[1].direct);
+  EXPECT_TRUE(devices.rng);
+  EXPECT_TRUE(devices.console);
+  EXPECT_TRUE(devices.balloon);
+  EXPECT_TRUE(devices.dma_engine);
+}
+
+TEST(RunOptionsTest, EachDeviceAloneIsThatDeviceAlone) {
+  for (const std::string option : {"--rng", "--console", "--balloon", "--dma-engine"}) {
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options, Parse({"image", option}));
+    const DeviceConfig& devices = options.machine.devices;
+    EXPECT_EQ(devices.Count(), 1u) << option;
+    EXPECT_EQ(devices.rng, option == "--rng");
+    EXPECT_EQ(devices.console, option == "--console");
+    EXPECT_EQ(devices.balloon, option == "--balloon");
+    EXPECT_EQ(devices.dma_engine, option == "--dma-engine");
+  }
+}
+
+TEST(RunOptionsTest, ABadDiskNamesTheOptionAndTheNearestKey) {
+  EXPECT_THAT(Parse({"image", "--disk", "path=a.img,readonyl"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--disk"), HasSubstr("'readonly'"))));
+}
+
+TEST(RunOptionsTest, WhatOnDemandKeepsIsASize) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options,
+                              Parse({"image", "--wire", "on-demand", "--dma-keep", "16M"}));
+  EXPECT_EQ(options.machine.wire, WirePolicyKind::kOnDemand);
+  EXPECT_EQ(options.machine.devices.dma_keep_bytes, 16u << 20);
+  EXPECT_THAT(Parse({"image", "--wire", "on-demand", "--dma-keep", "lots"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--dma-keep"), HasSubstr("lots"))));
+}
+
+TEST(RunOptionsTest, WhatIsKeptWithoutOnDemandIsRefused) {
+  for (const std::string policy : {"all", "dma", "none"}) {
+    EXPECT_THAT(Parse({"image", "--wire", policy, "--dma-keep", "16M"}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("--wire on-demand"), HasSubstr("--wire " + policy))));
+  }
 }
 
 }  // namespace

@@ -1,0 +1,191 @@
+#include "vmm/machine_devices.h"
+
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "devices/virtio/balloon/virtio_balloon.h"
+#include "devices/virtio/block/disk_file.h"
+#include "devices/virtio/block/virtio_block.h"
+#include "devices/virtio/console/virtio_console.h"
+#include "devices/virtio/rng/virtio_rng.h"
+#include "memory/status_macros.h"
+#include "vmm/irqfd_line.h"
+
+namespace vmwire {
+namespace {
+
+// Pins of the PICs that no device of a PC has for good.
+constexpr std::array<uint32_t, 10> kLines = {5, 6, 7, 9, 10, 11, 12, 13, 14, 15};
+
+// Of a machine without interrupt controller: its guest polls.
+class NoLine final : public InterruptLine {
+ public:
+  void Raise() override {}
+};
+
+absl::Status CheckPolicy(const DeviceConfig& config, WirePolicyKind policy) {
+  // A console's emergency write and the doorbells work without, but nothing that is worth having.
+  if (config.Count() == 0 || policy != WirePolicyKind::kNone) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--wire none lets no device reach guest memory; give the devices memory with --wire all, "
+      "--wire dma or --wire on-demand");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<MachineDevices>> MachineDevices::Open(const DeviceConfig& config,
+                                                                     WirePolicyKind policy,
+                                                                     HostMemory& host, VmMap& map,
+                                                                     const GuestRange& memory,
+                                                                     DeviceHooks hooks) {
+  VMWIRE_RETURN_IF_ERROR(CheckPolicy(config, policy));
+  if (config.Count() > kMaxBootInfoDevices) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%d devices are more than a machine can have, %d", config.Count(), kMaxBootInfoDevices));
+  }
+  DmaSpace::Options options;
+  if (policy == WirePolicyKind::kOnDemand) options.on_demand_bytes = config.dma_keep_bytes;
+  std::unique_ptr<MachineDevices> devices(
+      new MachineDevices(host, map, memory, options, std::move(hooks)));
+  VMWIRE_RETURN_IF_ERROR(devices->OpenAll(config));
+  return devices;
+}
+
+absl::Status MachineDevices::OpenAll(const DeviceConfig& config) {
+  for (size_t i = 0; i < config.disks.size(); ++i) {
+    VMWIRE_RETURN_IF_ERROR(OpenDisk(config.disks[i], i));
+  }
+  if (config.rng) {
+    auto port = space_.CreatePort("rng");
+    auto device = std::make_unique<VirtioRng>(*port);
+    Add("rng", std::move(port), std::move(device));
+  }
+  if (config.console) {
+    auto port = space_.CreatePort("console");
+    VMWIRE_ASSIGN_OR_RETURN(auto device,
+                            VirtioConsole::Create(*port, hooks_.console, hooks_.console_input));
+    Add("console", std::move(port), std::move(device));
+  }
+  if (config.balloon) {
+    auto port = space_.CreatePort("balloon");
+    VMWIRE_ASSIGN_OR_RETURN(auto device, VirtioBalloon::Create(*port));
+    Add("balloon", std::move(port), std::move(device));
+  }
+  if (config.dma_engine) Add("dma-engine", space_.CreatePort("dma-engine"), nullptr);
+  return absl::OkStatus();
+}
+
+absl::Status MachineDevices::OpenDisk(const DiskConfig& config, size_t number) {
+  VMWIRE_ASSIGN_OR_RETURN(DiskFile file, DiskFile::Open(config.path, {.read_only = config.read_only,
+                                                                      .direct = config.direct}));
+  if (config.direct && !file.direct()) {
+    hooks_.log(absl::StrCat(config.path,
+                            ": its file system has no direct I/O; it goes through the page cache"));
+  }
+  if (file.trailing_bytes() != 0) {
+    hooks_.log(absl::StrFormat("%s: its last %d bytes are no whole sector, and left out",
+                               config.path, file.trailing_bytes()));
+  }
+  const std::string name = absl::StrCat("disk", number);
+  auto port = space_.CreatePort(name);
+  VMWIRE_ASSIGN_OR_RETURN(auto device,
+                          VirtioBlock::Create(std::move(file), *port,
+                                              {.serial = absl::StrCat("vmwire-", name),
+                                               .registered_buffers = config.registered_buffers}));
+  Add(name, std::move(port), std::move(device));
+  return absl::OkStatus();
+}
+
+void MachineDevices::Add(std::string name, std::unique_ptr<DmaPort> port,
+                         std::unique_ptr<VirtioDevice> device) {
+  Entry entry;
+  entry.name = std::move(name);
+  entry.port = std::move(port);
+  entry.device = std::move(device);
+  entries_.push_back(std::move(entry));
+}
+
+absl::Status MachineDevices::Connect(const Vm& vm, const InterruptController& interrupts,
+                                     Bus& mmio) {
+  for (Entry& entry : entries_) VMWIRE_RETURN_IF_ERROR(ConnectOne(vm, interrupts, mmio, entry));
+  return absl::OkStatus();
+}
+
+absl::Status MachineDevices::ConnectOne(const Vm& vm, const InterruptController& interrupts,
+                                        Bus& mmio, Entry& entry) {
+  const size_t index = table_.size();
+  const GuestAddress base(kDeviceWindowsStart.value() + index * kDeviceWindowSize);
+  uint32_t irq = 0;
+  if (interrupts.has_irqchip && index < kLines.size()) {
+    absl::StatusOr<std::unique_ptr<IrqfdLine>> line = IrqfdLine::Create(vm, kLines[index]);
+    if (line.ok()) {
+      irq = kLines[index];
+      entry.line = *std::move(line);
+    } else if (!absl::IsUnimplemented(line.status())) {
+      return line.status();
+    }
+  }
+  if (entry.line == nullptr) entry.line = std::make_unique<NoLine>();
+
+  const EventFd* event = nullptr;
+  uint64_t notify = 0;
+  if (entry.device != nullptr) {
+    VMWIRE_ASSIGN_OR_RETURN(entry.transport,
+                            VirtioMmio::Create(*entry.device, *entry.port, *entry.line, log_));
+    VMWIRE_RETURN_IF_ERROR(mmio.Register(base.value(), kDeviceWindowSize, *entry.transport));
+    event = &entry.transport->doorbell();
+    notify = VirtioMmio::kNotifyOffset;
+  } else {
+    VMWIRE_ASSIGN_OR_RETURN(entry.engine, DmaEngine::Create(*entry.port, *entry.line, log_));
+    VMWIRE_RETURN_IF_ERROR(mmio.Register(base.value(), kDeviceWindowSize, *entry.engine));
+    event = &entry.engine->doorbell();
+    notify = DmaEngine::kDoorbellOffset;
+  }
+  absl::StatusOr<Doorbell> doorbell =
+      Doorbell::Create(vm, GuestAddress(base.value() + notify), *event);
+  if (doorbell.ok()) {
+    entry.doorbell.emplace(*std::move(doorbell));
+  } else if (!absl::IsUnimplemented(doorbell.status())) {
+    return doorbell.status();
+  }
+  table_.push_back(
+      {.kind = entry.device != nullptr ? DeviceKind::kVirtioMmio : DeviceKind::kDmaEngine,
+       .irq = irq,
+       .base = base.value(),
+       .size = kDeviceWindowSize});
+  return absl::OkStatus();
+}
+
+std::vector<DeviceSummary> MachineDevices::Summarize() const {
+  std::vector<DeviceSummary> summaries;
+  for (const Entry& entry : entries_) summaries.push_back(SummaryOf(entry));
+  if (const DmaLeaseStats leases = space_.lease_stats(); leases.misses != 0) {
+    summaries.push_back({"on-demand",
+                         {{"misses", leases.misses},
+                          {"granules", leases.granules},
+                          {"evictions", leases.evictions},
+                          {"kept_bytes", leases.kept_bytes}}});
+  }
+  return summaries;
+}
+
+DeviceSummary MachineDevices::SummaryOf(const Entry& entry) const {
+  const Device& model =
+      entry.transport != nullptr ? static_cast<const Device&>(*entry.transport) : *entry.engine;
+  DeviceSummary summary{entry.name, {}};
+  if (entry.device != nullptr) {
+    summary.counters = entry.device->Counters();
+  } else {
+    const DmaEngineStats stats = entry.engine->stats();
+    summary.counters = {
+        {"descriptors", stats.descriptors}, {"bytes", stats.bytes}, {"errors", stats.errors}};
+  }
+  const DmaPortStats port = entry.port->stats();
+  summary.counters.insert(summary.counters.end(), {{"dma_mappings", port.mapped},
+                                                   {"dma_refused", port.refused},
+                                                   {"guest_errors", log_.errors(model.Name())}});
+  return summary;
+}
+
+}  // namespace vmwire
