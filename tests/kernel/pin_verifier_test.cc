@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -216,7 +217,9 @@ TEST(PinVerifierKernelDisproofTest, APageOfAFileThatLeftThePageTableOnlyIsStillP
 }
 
 TEST(PinVerifierKernelHugetlbTest, HugetlbMemoryIsProvenAtEveryLevel) {
-  const absl::Status ran = RunWithHugetlbPool(kSize / kHugePageSize, [] {
+  // Room for each level: Linux 6.1 lets go of pinned pages up to a second after they were unpinned.
+  const uint64_t pages = std::size(kPinLevels) * (kSize / kHugePageSize);
+  const absl::Status ran = RunWithHugetlbPool(pages, [] {
     for (const PinLevel level : kPinLevels) {
       WiredObject wired(level, {.size = kSize, .backing = MemoryBacking::kHugetlb});
       if (absl::IsUnimplemented(wired.status())) continue;
