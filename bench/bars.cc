@@ -22,9 +22,10 @@ struct Bar {
   const char* number;
   void (*measure)(const Settings& settings);
 };
-constexpr Bar kBars[] = {{"P1", TranslateBar}, {"P2", HoldBar},       {"P3", WireAgainBar},
-                         {"P4", PinPageBar},   {"P5", ColdWireBar},   {"P6", ShareBar},
-                         {"P7", LaunchBar},    {"P10", ManyRangesBar}};
+constexpr Bar kBars[] = {{"P1", TranslateBar}, {"P2", HoldBar},     {"P3", WireAgainBar},
+                         {"P4", PinPageBar},   {"P5", ColdWireBar}, {"P6", ShareBar},
+                         {"P7", LaunchBar},    {"P9", DmaCopyBar},  {"P10", ManyRangesBar},
+                         {"D", OnDemandBar},   {"B", BlockBar}};
 
 struct Request {
   Settings settings;
@@ -92,8 +93,8 @@ int main(int argc, char** argv) {
   if (!request.has_value()) {
     std::fprintf(
         stderr,
-        "usage: bars [--only P1|P2|P3|P4|P5|P6|P7|P10] [--rounds N] [--size-mib N], each N "
-        "from 1 to 1000000\n");
+        "usage: bars [--only P1|P2|P3|P4|P5|P6|P7|P9|P10|D|B] [--rounds N] [--size-mib N], each "
+        "N from 1 to 1000000\n");
     return 2;
   }
   return vmwire::bench::Run(*request);

@@ -22,7 +22,10 @@ void PinPageBar(const Settings& settings);     // P4
 void ColdWireBar(const Settings& settings);    // P5
 void ShareBar(const Settings& settings);       // P6
 void LaunchBar(const Settings& settings);      // P7
+void DmaCopyBar(const Settings& settings);     // P9
 void ManyRangesBar(const Settings& settings);  // P10
+void OnDemandBar(const Settings& settings);    // D1, D2
+void BlockBar(const Settings& settings);       // B1 to B3
 
 }  // namespace vmwire::bench
 

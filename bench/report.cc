@@ -23,6 +23,11 @@ void Print(const Line& line) {
   std::fflush(stdout);
 }
 
+std::string Verdict(double ratio, double bar) {
+  if (bar == kNoBar) return "no bar";
+  return ratio <= bar ? "met" : "missed";
+}
+
 Line LineOf(const Row& row, const Comparison& result) {
   const double ratio = result.Ratio();
   return {.number = row.number,
@@ -32,17 +37,9 @@ Line LineOf(const Row& row, const Comparison& result) {
           .floor = FormatNanoseconds(result.BestFloor().Percentile(0.5)),
           .floor_p99 = "",
           .ratio = Decimals(ratio, 3),
-          .bar = Decimals(row.bar, 2),
-          .verdict = ratio <= row.bar ? "met" : "missed",
+          .bar = row.bar == kNoBar ? "" : Decimals(row.bar, 2),
+          .verdict = Verdict(ratio, row.bar),
           .note = row.note};
-}
-
-void PrintWithTail(const Row& row, const Comparison& result, const Samples& ours,
-                   const Samples& floor) {
-  Line line = LineOf(row, result);
-  line.ours_p99 = FormatNanoseconds(ours.Percentile(0.99));
-  line.floor_p99 = FormatNanoseconds(floor.Percentile(0.99));
-  Print(line);
 }
 
 }  // namespace
@@ -62,13 +59,21 @@ void PrintHeader() {
 
 void PrintLoops(const Row& row, const Comparison& result) { Print(LineOf(row, result)); }
 
+void PrintTails(const Row& row, const Comparison& result, const Samples& ours,
+                const Samples& floor) {
+  Line line = LineOf(row, result);
+  line.ours_p99 = FormatNanoseconds(ours.Percentile(0.99));
+  line.floor_p99 = FormatNanoseconds(floor.Percentile(0.99));
+  Print(line);
+}
+
 void PrintCalls(const Row& row, const Comparison& result) {
-  PrintWithTail(row, result, result.ours, result.BestFloor());
+  PrintTails(row, result, result.ours, result.BestFloor());
 }
 
 void PrintCalls(const Row& row, const Comparison& result, const CallTimes& ours,
                 const CallTimes& floor) {
-  PrintWithTail(row, result, ours.samples(), floor.samples());
+  PrintTails(row, result, ours.samples(), floor.samples());
 }
 
 void PrintTime(const Row& row, double nanoseconds, double floor, double limit) {

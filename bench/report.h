@@ -6,6 +6,7 @@
 #ifndef VMWIRE_BENCH_REPORT_H_
 #define VMWIRE_BENCH_REPORT_H_
 
+#include <limits>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,10 +15,13 @@
 
 namespace vmwire::bench {
 
+// Of a row that says what something costs, and is not judged.
+inline constexpr double kNoBar = std::numeric_limits<double>::infinity();
+
 struct Row {
   const char* number;  // "P1"
   std::string what;
-  double bar;        // The ratio of ours to the floor up to which it is met.
+  double bar;        // The ratio of ours to the floor up to which it is met; or kNoBar.
   std::string note;  // A peer's figure, or what else is to be known.
 };
 
@@ -30,6 +34,9 @@ void PrintCalls(const Row& row, const Comparison& result);
 // The same for samples that are medians of calls; `ours` and `floor` are the calls.
 void PrintCalls(const Row& row, const Comparison& result, const CallTimes& ours,
                 const CallTimes& floor);
+// The same with the tails given: of `result` the medians and the ratio are taken.
+void PrintTails(const Row& row, const Comparison& result, const Samples& ours,
+                const Samples& floor);
 // A figure that is judged by itself: met up to `limit` nanoseconds.
 void PrintTime(const Row& row, double nanoseconds, double floor, double limit);
 // What the host lacks must not keep the other rows from being measured.

@@ -41,7 +41,7 @@ WiredGuest::WiredGuest(const GuestOptions& options, const GuestRange& range)
     : range_(range),
       budget_({}),
       pinner_(MakePinner(host_, options)),
-      pins_(*pinner_, budget_),
+      pins_(*pinner_, budget_, PinCacheOptions{.capacity_bytes = options.pin_cache_bytes}),
       map_(pins_, VmMap::Options{}) {}
 
 absl::StatusOr<std::shared_ptr<VmObject>> WiredGuest::Map(const GuestRange& range,

@@ -26,7 +26,8 @@ struct GuestOptions {
   MemoryBacking backing = MemoryBacking::kAnonymous;
   HugePages pages = HugePages::kTransparent;
   PinLevel level = PinLevel::kResident;
-  uint32_t threads = 0;  // How many fault in; 0: as many as there are usable processors.
+  uint32_t threads = 0;          // How many fault in; 0: as many as there are usable processors.
+  uint64_t pin_cache_bytes = 0;  // What may stay pinned without being wired.
 };
 
 // A map of `bytes` from guest address 0, behind a pinner of `level`.
@@ -47,6 +48,7 @@ class WiredGuest {
   VmObject& object() { return *object_; }
   HostMemory& host() { return host_; }
   Pinner& pinner() { return *pinner_; }
+  const PinTable& pins() const { return pins_; }
 
  private:
   WiredGuest(const GuestOptions& options, const GuestRange& range);
