@@ -93,6 +93,8 @@ class Machine {
   // None of it unless the configuration asked for it.
   const InterruptController& interrupt_controller() const { return interrupt_controller_; }
   const RunStats& run_stats() const { return run_stats_; }
+  // The window in which the guest's console is seen has a new size, in characters. Thread-safe.
+  void ResizeConsole(uint16_t cols, uint16_t rows) { devices_->ResizeConsole(cols, rows); }
   // The counts of the devices that do DMA.
   std::vector<DeviceSummary> SummarizeDevices() const { return devices_->Summarize(); }
 

@@ -7,7 +7,6 @@
 #include "devices/virtio/balloon/virtio_balloon.h"
 #include "devices/virtio/block/disk_file.h"
 #include "devices/virtio/block/virtio_block.h"
-#include "devices/virtio/console/virtio_console.h"
 #include "devices/virtio/rng/virtio_rng.h"
 #include "memory/status_macros.h"
 #include "vmm/irqfd_line.h"
@@ -65,6 +64,7 @@ absl::Status MachineDevices::OpenAll(const DeviceConfig& config) {
     auto port = space_.CreatePort("console");
     VMWIRE_ASSIGN_OR_RETURN(auto device,
                             VirtioConsole::Create(*port, hooks_.console, hooks_.console_input));
+    console_ = device.get();
     Add("console", std::move(port), std::move(device));
   }
   if (config.balloon) {
@@ -155,6 +155,10 @@ absl::Status MachineDevices::ConnectOne(const Vm& vm, const InterruptController&
        .base = base.value(),
        .size = kDeviceWindowSize});
   return absl::OkStatus();
+}
+
+void MachineDevices::ResizeConsole(uint16_t cols, uint16_t rows) {
+  if (console_ != nullptr) console_->Resize(cols, rows);
 }
 
 std::vector<DeviceSummary> MachineDevices::Summarize() const {

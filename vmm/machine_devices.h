@@ -30,6 +30,7 @@
 #include "devices/dma_port.h"
 #include "devices/dma_space.h"
 #include "devices/interrupt_line.h"
+#include "devices/virtio/console/virtio_console.h"
 #include "devices/virtio/virtio_device.h"
 #include "devices/virtio/virtio_mmio.h"
 #include "memory/host_memory.h"
@@ -84,6 +85,9 @@ class MachineDevices {
   // succeeded.
   std::vector<DeviceSummary> Summarize() const;
 
+  // The size of the virtio console, in characters; nothing without one. Thread-safe.
+  void ResizeConsole(uint16_t cols, uint16_t rows);
+
   DmaSpace& space() { return space_; }
 
  private:
@@ -113,6 +117,7 @@ class MachineDevices {
   DeviceLog log_;
   DmaSpace space_;
   std::vector<Entry> entries_;
+  VirtioConsole* console_ = nullptr;  // Of entries_; null: there is none.
   std::vector<BootInfoDevice> table_;
 };
 

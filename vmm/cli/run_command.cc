@@ -25,6 +25,7 @@
 #include "vmm/cli/exit_status.h"
 #include "vmm/cli/messages.h"
 #include "vmm/cli/progress_bar.h"
+#include "vmm/cli/window_watch.h"
 #include "vmm/kvm_api_linux.h"
 #include "vmm/machine.h"
 #include "vmm/run_summary.h"
@@ -164,6 +165,13 @@ Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& 
     proof = (*machine)->VerifyPins();
     std::fputs(proof->ToString().c_str(), stderr);
     if (const absl::Status held = proof->status(); !held.ok()) return {.error = held};
+  }
+  absl::StatusOr<std::unique_ptr<WindowWatch>> window = std::unique_ptr<WindowWatch>();
+  if (options.machine.devices.console) {
+    window = WindowWatch::Create(STDOUT_FILENO, [&machine](uint16_t cols, uint16_t rows) {
+      (*machine)->ResizeConsole(cols, rows);
+    });
+    if (!window.ok()) return {.error = window.status()};
   }
   Launch launch{.error = absl::OkStatus(), .outcome = (*machine)->Run(stop)};
   launch.error = output.Result();
