@@ -114,9 +114,8 @@ class Worker final : private DmaEvents {
   }
 
  private:
-  void Completed(const DmaDescriptor&, const DmaOutcome& outcome) override {
-    Require(outcome.cause);
-  }
+  void Ended(const DmaDescriptor&, const DmaOutcome& outcome) override { Require(outcome.cause); }
+  void Completed(const DmaDescriptor&, const DmaOutcome&) override {}
 
   GuestRings rings_;
   const EventFd doorbell_ = Require(EventFd::Create());

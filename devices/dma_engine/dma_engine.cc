@@ -237,7 +237,7 @@ void DmaEngine::Interrupt(uint32_t bit) {
   if ((before & bit) == 0 && interrupt_allowed_.load()) line_.Raise();
 }
 
-void DmaEngine::Completed(const DmaDescriptor& descriptor, const DmaOutcome& outcome) {
+void DmaEngine::Ended(const DmaDescriptor& descriptor, const DmaOutcome& outcome) {
   descriptors_.fetch_add(1, std::memory_order_relaxed);
   if (IsDmaError(outcome.status)) {
     error_count_.fetch_add(1);
@@ -246,6 +246,9 @@ void DmaEngine::Completed(const DmaDescriptor& descriptor, const DmaOutcome& out
   } else {
     bytes_.fetch_add(descriptor.length, std::memory_order_relaxed);
   }
+}
+
+void DmaEngine::Completed(const DmaDescriptor& descriptor, const DmaOutcome& outcome) {
   const bool quiet = outcome.status == DmaStatus::kOk && (descriptor.flags & kDmaNoInterrupt) != 0;
   if (!quiet) Interrupt(kInterruptCompletion);
 }

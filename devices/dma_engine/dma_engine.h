@@ -102,6 +102,7 @@ class DmaEngine final : public Device, private DmaEvents {
   void Revoke(const GuestRange& range) ABSL_LOCKS_EXCLUDED(mutex_);
   void NeedReset(const absl::Status& error);
   void Interrupt(uint32_t bit);
+  void Ended(const DmaDescriptor& descriptor, const DmaOutcome& outcome) override;
   void Completed(const DmaDescriptor& descriptor, const DmaOutcome& outcome) override;
 
   DmaPort& port_;

@@ -39,6 +39,7 @@ absl::Status DmaWorker::ServeAvailable() {
     if (!descriptor.has_value()) break;
     const std::optional<DmaOutcome> outcome = ExecuteDma(port_, *descriptor, abort_);
     if (!outcome.has_value()) break;
+    events_.Ended(*descriptor, *outcome);
     ring_->Push({.id = descriptor->id, .result = outcome->result, .status = outcome->status});
     events_.Completed(*descriptor, *outcome);
   }

@@ -25,6 +25,9 @@ namespace vmwire {
 class DmaEvents {
  public:
   virtual ~DmaEvents() = default;
+  // What `descriptor` asked for has ended. Its completion is not in the ring yet: what is counted
+  // here is counted for whoever sees that.
+  virtual void Ended(const DmaDescriptor& descriptor, const DmaOutcome& outcome) = 0;
   // The completion of `descriptor` is in its ring.
   virtual void Completed(const DmaDescriptor& descriptor, const DmaOutcome& outcome) = 0;
 };

@@ -177,6 +177,7 @@ TEST_F(DmaRingTest, D21DescriptorThatChangesAfterItWasPoppedDoesNotChangeTheCopy
 
 class DmaWorkerTest : public DmaRingTest, public DmaEvents {
  protected:
+  void Ended(const DmaDescriptor&, const DmaOutcome&) override {}
   void Completed(const DmaDescriptor& descriptor, const DmaOutcome& outcome) override {
     completed_.emplace_back(descriptor.id, outcome.status);
   }
