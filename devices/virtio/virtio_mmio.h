@@ -15,9 +15,9 @@
 //
 // Invariants: what the driver set for a queue does not change between DRIVER_OK and the reset.
 // After a reset no byte of guest memory is touched, and nothing of it is mapped.
-// Lock order: the port's listener, lifecycle_mutex_, then mutex_, then those of memory/. mutex_ is
-// not held while the thread is joined, nor while the device is called. Thread safety: Read and
-// Write from the vCPU threads; UsedBuffers and ConfigChanged from any.
+// Lock order: the port's listener, lifecycle_mutex_, mutex_, then those of memory/. mutex_ is not
+// held while the thread is joined, nor while the device is called.
+// Thread safety: Read and Write from the vCPU threads; UsedBuffers and ConfigChanged from any.
 #ifndef VMWIRE_DEVICES_VIRTIO_VIRTIO_MMIO_H_
 #define VMWIRE_DEVICES_VIRTIO_VIRTIO_MMIO_H_
 
