@@ -16,26 +16,26 @@ DmaLeases::DmaLeases(VmMap& map, const GuestRange& memory, uint64_t limit)
 
 absl::Status DmaLeases::Wire(GuestAddress address, uint64_t size,
                              const std::function<absl::Status()>& check) {
-  const uint64_t first = IndexOf(address.value());
-  const uint64_t last = IndexOf(address.value() + size - 1);
+  const Wanted wanted{IndexOf(address.value()), IndexOf(address.value() + size - 1)};
   const MutexLock lock(mutex_);
   VMWIRE_RETURN_IF_ERROR(check());
   ++stats_.misses;
-  for (uint64_t i = first; i <= last && i < granules_; ++i) {
-    if (!by_index_.contains(i)) VMWIRE_RETURN_IF_ERROR(WireGranule(i));
+  for (uint64_t i = wanted.first; i <= wanted.last && i < granules_; ++i) {
+    if (!by_index_.contains(i)) VMWIRE_RETURN_IF_ERROR(WireGranule(i, wanted));
   }
   return absl::OkStatus();
 }
 
-absl::Status DmaLeases::WireGranule(uint64_t index) {
+absl::Status DmaLeases::WireGranule(uint64_t index, const Wanted& wanted) {
   const uint64_t base = AlignDown(memory_.start().value(), kGranule) + index * kGranule;
   const GuestRange granule =
       GuestRange::Between(GuestAddress(std::max(base, memory_.start().value())),
                           GuestAddress(std::min(base + kGranule, memory_.end().value())));
-  MakeRoom(granule.size());
+  while (stats_.kept_bytes + granule.size() > limit_ && EvictOne(wanted)) {
+  }
   absl::StatusOr<WiredRange> wired = map_.Wire(granule, WireFlags::kHolesOk);
   // The budget is shared with others: what is kept here only in case is given up first.
-  while (absl::IsResourceExhausted(wired.status()) && EvictOne()) {
+  while (absl::IsResourceExhausted(wired.status()) && EvictOne(wanted)) {
     wired = map_.Wire(granule, WireFlags::kHolesOk);
   }
   if (!wired.ok()) return wired.status();
@@ -48,26 +48,21 @@ absl::Status DmaLeases::WireGranule(uint64_t index) {
   return absl::OkStatus();
 }
 
-bool DmaLeases::MakeRoom(uint64_t more) {
-  while (stats_.kept_bytes + more > limit_) {
-    if (!EvictOne()) return false;
+bool DmaLeases::EvictOne(const Wanted& wanted) {
+  // Once around gives each lease its second chance; in the next round the first goes.
+  for (size_t left = 2 * clock_.size(); left > 0; --left) {
+    const uint64_t index = clock_.front().index;
+    if (wanted.Has(index) || used_[index].exchange(0, std::memory_order_relaxed) != 0) {
+      clock_.splice(clock_.end(), clock_, clock_.begin());
+      continue;
+    }
+    ++stats_.evictions;
+    stats_.kept_bytes -= clock_.front().wired.wired_bytes();
+    by_index_.erase(index);
+    clock_.pop_front();
+    return true;
   }
-  return true;
-}
-
-bool DmaLeases::EvictOne() {
-  // Once around gives every lease its second chance; then the first goes.
-  for (size_t left = clock_.size(); left > 0; --left) {
-    std::atomic<uint8_t>& used = used_[clock_.front().index];
-    if (used.exchange(0, std::memory_order_relaxed) == 0) break;
-    clock_.splice(clock_.end(), clock_, clock_.begin());
-  }
-  if (clock_.empty()) return false;
-  ++stats_.evictions;
-  stats_.kept_bytes -= clock_.front().wired.wired_bytes();
-  by_index_.erase(clock_.front().index);
-  clock_.pop_front();
-  return true;
+  return false;
 }
 
 void DmaLeases::Drop(const GuestRange& range) {

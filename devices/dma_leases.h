@@ -84,10 +84,16 @@ class DmaLeases {
   uint64_t IndexOf(uint64_t address) const {
     return address / kGranule - memory_.start().value() / kGranule;
   }
-  absl::Status WireGranule(uint64_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives leases up until `more` bytes fit. False: there was none.
-  bool MakeRoom(uint64_t more) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool EvictOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The granules of a mapping that is being made, which are not given up for each other.
+  struct Wanted {
+    uint64_t first;
+    uint64_t last;
+    bool Has(uint64_t index) const { return first <= index && index <= last; }
+  };
+  absl::Status WireGranule(uint64_t index, const Wanted& wanted)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives up one lease that is not wanted. False: there is none.
+  bool EvictOne(const Wanted& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   VmMap& map_;
   const GuestRange memory_;

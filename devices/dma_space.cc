@@ -135,8 +135,28 @@ absl::Status DmaSpace::Remove(const GuestRange& range, const WaitLimits& limits)
 }
 
 absl::Status DmaSpace::Discard(const GuestRange& range) {
-  // What is kept in case that a device comes again is no reason to refuse.
-  if (leases_ != nullptr) leases_->Drop(range);
+  VMWIRE_ASSIGN_OR_RETURN(std::vector<VmMapEntry> entries, DiscardableEntries(range));
+  const auto is_wired = [](const VmMapEntry& entry) { return entry.IsWired(); };
+  if (leases_ != nullptr && std::any_of(entries.begin(), entries.end(), is_wired)) {
+    // What is kept in case that a device comes again is no reason to refuse.
+    leases_->Drop(range);
+    VMWIRE_ASSIGN_OR_RETURN(entries, DiscardableEntries(range));
+  }
+  const auto wired = std::find_if(entries.begin(), entries.end(), is_wired);
+  if (wired != entries.end()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "cannot discard %s: entry %s is wired", range.ToString(), vmwire::ToString(*wired)));
+  }
+  for (const VmMapEntry& entry : entries) {
+    const GuestRange part = *entry.range.Intersect(range);
+    const uint64_t first = entry.OffsetOf(part.start()) / kPageSize;
+    VMWIRE_RETURN_IF_ERROR(entry.object->Discard({first, first + part.pages()}));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<VmMapEntry>> DmaSpace::DiscardableEntries(
+    const GuestRange& range) const {
   std::vector<VmMapEntry> entries;
   for (GuestAddress at = range.start(); at < range.end(); at = entries.back().range.end()) {
     std::optional<VmMapEntry> entry = map_.Lookup(at);
@@ -148,18 +168,9 @@ absl::Status DmaSpace::Discard(const GuestRange& range) {
       return absl::PermissionDeniedError(absl::StrFormat(
           "cannot discard %s: entry %s is read-only", range.ToString(), vmwire::ToString(*entry)));
     }
-    if (entry->IsWired()) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "cannot discard %s: entry %s is wired", range.ToString(), vmwire::ToString(*entry)));
-    }
     entries.push_back(*std::move(entry));
   }
-  for (const VmMapEntry& entry : entries) {
-    const GuestRange part = *entry.range.Intersect(range);
-    const uint64_t first = entry.OffsetOf(part.start()) / kPageSize;
-    VMWIRE_RETURN_IF_ERROR(entry.object->Discard({first, first + part.pages()}));
-  }
-  return absl::OkStatus();
+  return entries;
 }
 
 DmaLeaseStats DmaSpace::lease_stats() const {

@@ -119,6 +119,8 @@ class DmaSpace {
       ABSL_LOCKS_EXCLUDED(ports_mutex_);
   std::string DescribeLivePorts() const ABSL_LOCKS_EXCLUDED(ports_mutex_);
   void Forget(const MapDmaPort* port) ABSL_LOCKS_EXCLUDED(ports_mutex_);
+  // The entries of `range`. NotFound, PermissionDenied: as Discard.
+  absl::StatusOr<std::vector<VmMapEntry>> DiscardableEntries(const GuestRange& range) const;
   void Lift(const GuestRange& range) ABSL_LOCKS_EXCLUDED(revoked_mutex_);
 
   HostMemory& host_;

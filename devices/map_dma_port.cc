@@ -24,9 +24,11 @@ absl::Status MapDmaPort::MapPieces(GuestAddress address, uint64_t size, DmaDirec
   absl::StatusOr<HeldRange> held = space_.Hold(address, size, access);
   if (held.ok()) [[likely]] {
     Add(*std::move(held), pieces, holds);
-  } else {
-    // More than one piece of the host; or an error, which its entry then names.
+  } else if (absl::IsOutOfRange(held.status())) {
+    // All of it may be had, but it is more than one piece of the host.
     VMWIRE_RETURN_IF_ERROR(MapEntries(address, size, access, pieces, holds));
+  } else {
+    return Refused(address, size, held.status());
   }
   // Only now, after the holds were published.
   if (space_.AnyRevoked()) [[unlikely]]
@@ -46,16 +48,21 @@ absl::Status MapDmaPort::MapEntries(GuestAddress address, uint64_t size, Protect
     }
     const uint64_t count = std::min(left, entry->range.end().value() - at.value());
     absl::StatusOr<HeldRange> held = space_.Hold(at, count, access);
-    if (!held.ok()) {
-      return absl::Status(held.status().code(),
-                          absl::StrFormat("DMA of %s to 0x%x+0x%x: %s", name(), address.value(),
-                                          size, std::string(held.status().message())));
-    }
+    if (!held.ok()) return Refused(address, size, held.status());
     Add(*std::move(held), pieces, holds);
     at = GuestAddress(at.value() + count);
     left -= count;
   }
   return absl::OkStatus();
+}
+
+absl::Status MapDmaPort::Refused(GuestAddress address, uint64_t size,
+                                 const absl::Status& why) const {
+  // What the map calls no address of its own is no memory to a device.
+  const absl::StatusCode code =
+      absl::IsInvalidArgument(why) ? absl::StatusCode::kNotFound : why.code();
+  return absl::Status(code, absl::StrFormat("DMA of %s to 0x%x+0x%x: %s", name(), address.value(),
+                                            size, std::string(why.message())));
 }
 
 void MapDmaPort::Add(HeldRange held, DmaMapping::Pieces& pieces, DmaMapping::Holds& holds) {

@@ -37,6 +37,8 @@ class MapDmaPort final : public DmaPort {
   // Holds what is not one piece on the host, entry by entry.
   absl::Status MapEntries(GuestAddress address, uint64_t size, Protection access,
                           DmaMapping::Pieces& pieces, DmaMapping::Holds& holds);
+  // `why`, naming the device and what it asked for.
+  absl::Status Refused(GuestAddress address, uint64_t size, const absl::Status& why) const;
   void Add(HeldRange held, DmaMapping::Pieces& pieces, DmaMapping::Holds& holds);
   absl::Status CheckWindows(GuestAddress address, uint64_t size) const;
 

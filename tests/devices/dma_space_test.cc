@@ -297,6 +297,41 @@ TEST_F(OnDemandTest, HoleInAGranuleIsPassedOver) {
   EXPECT_THAT(Touch(4), StatusIs(StatusCode::kNotFound));
 }
 
+class SmallKeepTest : public DmaSpaceTest {
+ protected:
+  SmallKeepTest() : DmaSpaceTest(1, {.end_page = kEnd}) {}
+};
+
+TEST_F(SmallKeepTest, MappingLargerThanWhatIsKeptHasAllOfItWired) {
+  EXPECT_THAT(port_->Map(Page(0), 3 * DmaLeases::kGranule, DmaDirection::kBoth), IsOk());
+
+  EXPECT_EQ(space_->lease_stats().misses, 1u);
+  EXPECT_EQ(space_->lease_stats().evictions, 0u);
+}
+
+TEST_F(SmallKeepTest, NextMissGoesBackToTheLimit) {
+  EXPECT_THAT(port_->Map(Page(0), 3 * DmaLeases::kGranule, DmaDirection::kBoth), IsOk());
+
+  ASSERT_THAT(Touch(3 * kGranulePages), IsOk());
+
+  EXPECT_EQ(space_->lease_stats().kept_bytes, DmaLeases::kGranule);
+}
+
+TEST_F(SmallKeepTest, MappingThatLeavesMemoryWiresNothing) {
+  EXPECT_THAT(port_->Map(Page(0), (kEnd + 1) * kPageSize, DmaDirection::kBoth),
+              StatusIs(StatusCode::kNotFound, HasSubstr("disk")));
+
+  EXPECT_EQ(space_->lease_stats().granules, 0u);
+}
+
+TEST_F(SmallKeepTest, DiscardThatIsRefusedLeavesTheLeases) {
+  ASSERT_THAT(Touch(0), IsOk());
+
+  EXPECT_THAT(port_->Discard(Pages(0, kEnd + 1)), StatusIs(StatusCode::kNotFound));
+
+  EXPECT_EQ(space_->lease_stats().kept_bytes, DmaLeases::kGranule);
+}
+
 class OnDemandBudgetTest : public DmaSpaceTest {
  protected:
   OnDemandBudgetTest() : DmaSpaceTest(4, {.budget_pages = 2 * kGranulePages, .end_page = kEnd}) {}
