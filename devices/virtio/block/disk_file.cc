@@ -28,7 +28,7 @@ namespace {
 // system of today is content with.
 constexpr uint32_t kMostAlignment = 4096;
 
-constexpr std::chrono::milliseconds kLockPatience(300);
+constexpr std::chrono::milliseconds kLockPatience(2000);
 
 std::string Remedy(int error, bool read_only) {
   switch (error) {
