@@ -1,0 +1,23 @@
+// The table of Intel's MultiProcessor Specification 1.4: the same CPUs and interrupts as the MADT,
+// for kernels that know no ACPI.
+//
+// Invariants: both checksums hold; the block ends below kFirmwareEnd. The same facts give the same
+// bytes.
+// Thread safety: no state.
+#ifndef VMWIRE_VMM_FIRMWARE_MP_TABLE_H_
+#define VMWIRE_VMM_FIRMWARE_MP_TABLE_H_
+
+#include "vmm/boot/boot_block.h"
+#include "vmm/machine_facts.h"
+
+namespace vmwire {
+
+// The floating pointer structure, at kMpTableAddress, and behind it the configuration table: the
+// processors, the ISA bus, the I/O APIC, its interrupts and those of the local APICs. CPUs whose
+// APIC id is above kMaxApicId are left out: the table has eight bits for it.
+// REQUIRES: at least one CPU.
+BootBlock MakeMpTable(const MachineFacts& facts);
+
+}  // namespace vmwire
+
+#endif  // VMWIRE_VMM_FIRMWARE_MP_TABLE_H_
