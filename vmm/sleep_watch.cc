@@ -1,0 +1,60 @@
+#include "vmm/sleep_watch.h"
+
+#include <algorithm>
+
+namespace vmwire {
+namespace {
+
+constexpr uint64_t kRflagsInterrupts = uint64_t{1} << 9;
+
+}  // namespace
+
+bool SleepsForEver(const Vcpu& vcpu) {
+  const absl::StatusOr<uint32_t> state = vcpu.GetMpState();
+  if (!state.ok()) return false;
+  if (*state == KVM_MP_STATE_UNINITIALIZED || *state == KVM_MP_STATE_INIT_RECEIVED) return true;
+  if (*state != KVM_MP_STATE_HALTED) return false;
+  const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
+  return regs.ok() && (regs->rflags & kRflagsInterrupts) == 0;
+}
+
+SleepWatch::SleepWatch(StopRequest& stop, size_t cpus, std::chrono::milliseconds interval)
+    : stop_(stop), interval_(interval), asleep_(cpus, false), thread_([this] { Watch(); }) {}
+
+SleepWatch::~SleepWatch() {
+  {
+    const MutexLock lock(mutex_);
+    ending_ = true;
+    changed_.NotifyAll();
+  }
+  thread_.join();
+}
+
+void SleepWatch::Answer(size_t index, bool sleeps_for_ever) {
+  const MutexLock lock(mutex_);
+  asleep_[index] = sleeps_for_ever;
+}
+
+void SleepWatch::Watch() {
+  while (true) {
+    {
+      const MutexLock lock(mutex_);
+      const Deadline end_of_round = std::chrono::steady_clock::now() + interval_;
+      while (!ending_ && changed_.Wait(mutex_, end_of_round)) {
+      }
+      if (ending_) return;
+      if (EndRound()) break;
+    }
+    stop_.Kick();
+  }
+  stop_.Stop(StopRequest::kAsleep);
+}
+
+bool SleepWatch::EndRound() {
+  const bool all = std::all_of(asleep_.begin(), asleep_.end(), [](bool asleep) { return asleep; });
+  rounds_asleep_ = all ? rounds_asleep_ + 1 : 0;
+  std::fill(asleep_.begin(), asleep_.end(), false);
+  return rounds_asleep_ == 2;
+}
+
+}  // namespace vmwire
