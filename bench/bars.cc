@@ -25,7 +25,7 @@ struct Bar {
 constexpr Bar kBars[] = {{"P1", TranslateBar}, {"P2", HoldBar},     {"P3", WireAgainBar},
                          {"P4", PinPageBar},   {"P5", ColdWireBar}, {"P6", ShareBar},
                          {"P7", LaunchBar},    {"P9", DmaCopyBar},  {"P10", ManyRangesBar},
-                         {"D", OnDemandBar},   {"B", BlockBar}};
+                         {"D", OnDemandBar},   {"B", BlockBar},     {"S", FirstByteBar}};
 
 struct Request {
   Settings settings;
@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
   if (!request.has_value()) {
     std::fprintf(
         stderr,
-        "usage: bars [--only P1|P2|P3|P4|P5|P6|P7|P9|P10|D|B] [--rounds N] [--size-mib N], each "
+        "usage: bars [--only P1|P2|P3|P4|P5|P6|P7|P9|P10|D|B|S] [--rounds N] [--size-mib N], each "
         "N from 1 to 1000000\n");
     return 2;
   }

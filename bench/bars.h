@@ -26,6 +26,7 @@ void DmaCopyBar(const Settings& settings);     // P9
 void ManyRangesBar(const Settings& settings);  // P10
 void OnDemandBar(const Settings& settings);    // D1, D2
 void BlockBar(const Settings& settings);       // B1 to B3
+void FirstByteBar(const Settings& settings);   // S1
 
 }  // namespace vmwire::bench
 

@@ -15,6 +15,10 @@ namespace vmwire::bench {
 // if the child does not exit with 0.
 double TimeChild(const std::vector<std::string>& command);
 
+// Nanoseconds from posix_spawn to the first byte that the child prints; it runs to its end all the
+// same. Ends this process if the child prints nothing, or as TimeChild.
+double TimeToFirstByte(const std::vector<std::string>& command);
+
 // The build folder, which holds vmwire, guests/ and bench/: the one above that of this program.
 std::string BuildFolder();
 

@@ -3,20 +3,26 @@
 //
 // Invariants: windows are not empty, lie inside the address space and do not overlap. An access
 // reaches a device only if all of it lies in one window; any other is absent: it reads all ones, a
-// write is dropped, and it is counted.
-// Thread safety: none; used by the thread of one vCPU, and set up before that runs.
+// write is dropped, and it is counted. At most kMaxAbsentAccesses different ones are kept.
+// Thread safety: thread-safe but for Register, which comes before the first vCPU runs. A device is
+// called with the bus's mutex held: so a device model has one access at a time, whichever vCPU it
+// is of, and locks of devices come after the bus's.
 #ifndef VMWIRE_DEVICES_BUS_H_
 #define VMWIRE_DEVICES_BUS_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "devices/device.h"
+#include "memory/mutex.h"
 
 namespace vmwire {
 
@@ -24,6 +30,20 @@ namespace vmwire {
 inline constexpr uint64_t kPortSpaceSize = 0x10000;
 // Guest physical addresses have at most 52 bits (Intel SDM volume 3, 4.1.4).
 inline constexpr uint64_t kMmioSpaceSize = uint64_t{1} << 52;
+
+// A guest may touch any of 2^52 addresses; more different ones than this tell nobody anything.
+inline constexpr size_t kMaxAbsentAccesses = 1024;
+
+// Equal accesses that no device answered.
+struct AbsentAccess {
+  uint64_t address = 0;
+  uint64_t size = 0;  // Bytes.
+  bool is_write = false;
+  uint64_t count = 0;
+  uint64_t first_value = 0;  // Of writes: the first 8 bytes of the first of them, little-endian.
+
+  friend bool operator==(const AbsentAccess&, const AbsentAccess&) = default;
+};
 
 class Bus {
  public:
@@ -45,8 +65,13 @@ class Bus {
 
   const std::string& name() const { return name_; }
   // Accesses so far that no device answered.
-  uint64_t absent_reads() const { return absent_reads_; }
-  uint64_t absent_writes() const { return absent_writes_; }
+  uint64_t absent_reads() const;
+  uint64_t absent_writes() const;
+  // Which those were: by address, then size, reads before writes; the first kMaxAbsentAccesses
+  // different ones.
+  std::vector<AbsentAccess> AbsentAccesses() const;
+  // How many accesses were of none of those.
+  uint64_t absent_left_out() const;
 
  private:
   struct Window {
@@ -57,15 +82,22 @@ class Bus {
 
   // The window that holds all of [address, address + size); null if there is none. O(1) if it is
   // that of the last access, else O(log windows).
-  const Window* Find(uint64_t address, uint64_t size);
+  const Window* Find(uint64_t address, uint64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RecordAbsent(uint64_t address, uint64_t size, bool is_write, uint64_t value)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Describe(uint64_t base, uint64_t size, const Device& device) const;
 
   const std::string name_;
   const uint64_t size_;
-  std::vector<Window> windows_;  // By ascending base.
-  size_t last_hit_ = 0;          // An index into windows_, or past its end.
-  uint64_t absent_reads_ = 0;
-  uint64_t absent_writes_ = 0;
+  mutable Mutex mutex_;
+  std::vector<Window> windows_ ABSL_GUARDED_BY(mutex_);  // By ascending base.
+  // An index into windows_, or past its end.
+  size_t last_hit_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t absent_reads_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t absent_writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  // By address, size and whether it is a write.
+  std::map<std::tuple<uint64_t, uint64_t, bool>, AbsentAccess> absent_ ABSL_GUARDED_BY(mutex_);
+  uint64_t absent_left_out_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace vmwire

@@ -6,8 +6,8 @@
 //
 // Invariants: the bytes of an access are the guest's: any offset, size and value within the window
 // may come, in any order, and none of them may end the process or grow host memory without bound.
-// Thread safety: called from the thread of the vCPU that made the access; with one vCPU, from one
-// thread.
+// Thread safety: called from the thread of the vCPU that made the access, one access of a bus at a
+// time (bus.h). What else a device has threads for is its own affair.
 #ifndef VMWIRE_DEVICES_DEVICE_H_
 #define VMWIRE_DEVICES_DEVICE_H_
 

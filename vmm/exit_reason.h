@@ -29,6 +29,9 @@ class ExitCounts {
   void Add(uint32_t reason) {
     ++counts_[reason < kCountedExitReasons ? reason : kCountedExitReasons];
   }
+  void Add(const ExitCounts& other) {
+    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+  }
   // Of one reason; of all at or above kCountedExitReasons together if it is one of those.
   uint64_t of(uint32_t reason) const {
     return counts_[reason < kCountedExitReasons ? reason : kCountedExitReasons];

@@ -7,13 +7,13 @@
 
 #include "absl/strings/str_format.h"
 #include "memory/address.h"
+#include "vmm/disassembly.h"
 #include "vmm/exit_reason.h"
+#include "vmm/likely_cause.h"
+#include "vmm/page_walk.h"
 
 namespace vmwire {
 namespace {
-
-constexpr uint64_t kCr0ProtectionEnable = uint64_t{1} << 0;
-constexpr uint64_t kEferLongModeActive = uint64_t{1} << 10;
 
 // kvm_run.memory_fault of api.rst, which the headers of Linux 6.1 lack.
 struct MemoryFault {
@@ -68,11 +68,64 @@ std::optional<std::vector<std::byte>> BytesFromKvm(const kvm_run& run) {
   return std::vector<std::byte>(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
 }
 
-// Where the CPU fetches from; the segment's base counts in long mode for no code segment (Intel SDM
-// volume 3, 3.2.4).
-uint64_t LinearRip(const kvm_regs& regs, const kvm_sregs& sregs) {
-  if (CodeWidthOf(sregs) == CodeWidth::k64) return regs.rip;
-  return (sregs.cs.base + regs.rip) & 0xffffffffu;
+// The bytes at RIP, those that KVM failed to emulate before those in memory.
+std::vector<std::byte> CodeOf(const Vcpu& vcpu, const GuestMemory& memory, const kvm_regs& regs,
+                              const kvm_sregs& sregs) {
+  std::optional<std::vector<std::byte>> code = BytesFromKvm(vcpu.run());
+  return code.has_value() ? *std::move(code) : ReadCodeAtRip(vcpu, memory, regs, sregs);
+}
+
+// Bytes of a push, by the width of the code.
+uint64_t PushSize(const kvm_sregs& sregs) { return static_cast<uint64_t>(CodeWidthOf(sregs)) / 8; }
+
+PageWalk WalkOfPush(const kvm_regs& regs, const kvm_sregs& sregs, const GuestMemory& memory) {
+  kvm_regs pushed = regs;
+  pushed.rsp -= PushSize(sregs);
+  return WalkPages(LinearRsp(pushed, sregs), sregs, memory);
+}
+
+std::optional<std::byte> ByteBeforeRip(const PageWalk& rip, const GuestMemory& memory) {
+  if (!rip.physical.has_value() || *rip.physical % kPageSize == 0) return std::nullopt;
+  const auto byte = memory.Load<std::byte>(GuestAddress(*rip.physical - 1));
+  return byte.ok() ? std::optional(*byte) : std::nullopt;
+}
+
+std::string Unreadable(const absl::Status& status) {
+  return absl::StrFormat("  registers cannot be read: %s\n", status.ToString());
+}
+
+using Guess = std::string (*)(const CpuSnapshot&);
+
+// What DescribeDeath and DescribeStopped have in common.
+std::string DescribeAll(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
+                        Guess guess) {
+  const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
+  const absl::StatusOr<kvm_sregs> sregs = vcpu.GetSregs();
+  if (!regs.ok() || !sregs.ok()) {
+    return Unreadable(regs.ok() ? sregs.status() : regs.status()) + history.ToString();
+  }
+  const std::vector<std::byte> code = CodeOf(vcpu, memory, *regs, *sregs);
+  const PageWalk rip = WalkPages(LinearRip(*regs, *sregs), *sregs, memory);
+  const PageWalk push = WalkOfPush(*regs, *sregs, memory);
+  const std::string cause = guess({.run = vcpu.run(),
+                                   .regs = *regs,
+                                   .sregs = *sregs,
+                                   .code = code,
+                                   .before_code = ByteBeforeRip(rip, memory),
+                                   .rip = rip,
+                                   .push = push,
+                                   .idt = WalkPages(sregs->idt.base, *sregs, memory)});
+  std::string text = cause.empty() ? "" : "likely cause: " + cause + "\n";
+  text += RegisterTable(*regs, *sregs) + DescribeCode(vcpu, memory, *regs, *sregs);
+  const uint64_t rsp = LinearRsp(*regs, *sregs);
+  text += rip.ToString("RIP") + WalkPages(rsp, *sregs, memory).ToString("RSP");
+  // A stack that grows into another page, as one at its very top or bottom does.
+  if (rsp / kPageSize != push.linear / kPageSize) text += push.ToString("the next push");
+  return text + history.ToString();
+}
+
+std::string CpuPrefix(std::optional<uint32_t> cpu) {
+  return cpu.has_value() ? absl::StrFormat("CPU %d: ", *cpu) : "";
 }
 
 }  // namespace
@@ -129,12 +182,6 @@ std::string RegisterTable(const kvm_regs& regs, const kvm_sregs& sregs) {
   return text;
 }
 
-CodeWidth CodeWidthOf(const kvm_sregs& sregs) {
-  if ((sregs.cr0 & kCr0ProtectionEnable) == 0) return CodeWidth::k16;
-  if ((sregs.efer & kEferLongModeActive) != 0 && sregs.cs.l != 0) return CodeWidth::k64;
-  return sregs.cs.db != 0 ? CodeWidth::k32 : CodeWidth::k16;
-}
-
 std::vector<std::byte> ReadCodeAtRip(const Vcpu& vcpu, const GuestMemory& memory,
                                      const kvm_regs& regs, const kvm_sregs& sregs) {
   const uint64_t start = LinearRip(regs, sregs);
@@ -155,26 +202,33 @@ std::vector<std::byte> ReadCodeAtRip(const Vcpu& vcpu, const GuestMemory& memory
 
 std::string DescribeCode(const Vcpu& vcpu, const GuestMemory& memory, const kvm_regs& regs,
                          const kvm_sregs& sregs) {
-  std::optional<std::vector<std::byte>> code = BytesFromKvm(vcpu.run());
-  if (!code.has_value()) code = ReadCodeAtRip(vcpu, memory, regs, sregs);
+  const std::vector<std::byte> code = CodeOf(vcpu, memory, regs, sregs);
   const uint64_t linear = LinearRip(regs, sregs);
-  if (code->empty()) {
+  if (code.empty()) {
     return absl::StrFormat(
         "  code at 0x%x: cannot be read (not mapped by the guest, or no memory)\n", linear);
   }
   const CodeWidth width = CodeWidthOf(sregs);
   return absl::StrFormat("  code at 0x%x (%d-bit): %s\n    %s\n", linear, static_cast<int>(width),
-                         Hex(*code), Disassemble(*code, linear, width));
+                         Hex(code), Disassemble(code, linear, width));
 }
 
 std::string DescribeState(const Vcpu& vcpu, const GuestMemory& memory) {
   const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
   const absl::StatusOr<kvm_sregs> sregs = vcpu.GetSregs();
-  if (!regs.ok() || !sregs.ok()) {
-    const absl::Status& status = regs.ok() ? sregs.status() : regs.status();
-    return absl::StrFormat("  registers cannot be read: %s\n", status.ToString());
-  }
+  if (!regs.ok() || !sregs.ok()) return Unreadable(regs.ok() ? sregs.status() : regs.status());
   return RegisterTable(*regs, *sregs) + DescribeCode(vcpu, memory, *regs, *sregs);
+}
+
+std::string DescribeDeath(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
+                          std::optional<uint32_t> cpu) {
+  return CpuPrefix(cpu) + DescribeReason(vcpu.run()) + "\n" +
+         DescribeAll(vcpu, memory, history, LikelyCauseOfDeath);
+}
+
+std::string DescribeStopped(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
+                            std::optional<uint32_t> cpu) {
+  return CpuPrefix(cpu) + "stopped\n" + DescribeAll(vcpu, memory, history, LikelyCauseOfSilence);
 }
 
 }  // namespace vmwire

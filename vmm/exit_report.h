@@ -1,5 +1,5 @@
-// What is said of a vCPU that stopped and cannot go on: why, its registers, the bytes at RIP and
-// the instruction that they are.
+// What is said of a vCPU that stopped: why, the likely cause, its registers, the bytes at RIP and
+// the instruction that they are, where the guest's page tables put RIP and RSP, its last exits.
 //
 // Invariants: to make a report changes nothing, and cannot fail: what cannot be read is said to be
 // so.
@@ -9,11 +9,14 @@
 #define VMWIRE_VMM_EXIT_REPORT_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "memory/guest_memory.h"
-#include "vmm/disassembly.h"
+#include "vmm/cpu_mode.h"
+#include "vmm/exit_history.h"
 #include "vmm/vcpu.h"
 
 namespace vmwire {
@@ -23,9 +26,6 @@ std::string DescribeReason(const kvm_run& run);
 
 // The general, control and segment registers, a few to a line, each line ended.
 std::string RegisterTable(const kvm_regs& regs, const kvm_sregs& sregs);
-
-// How the code segment makes the CPU read instructions (Intel SDM volume 3, 3.4.5 and 5.2.1).
-CodeWidth CodeWidthOf(const kvm_sregs& sregs);
 
 // Up to kMaxInstructionSize bytes at RIP, read through the guest's own page tables; fewer, or none,
 // where those or the memory end.
@@ -41,6 +41,17 @@ std::string DescribeCode(const Vcpu& vcpu, const GuestMemory& memory, const kvm_
 // REQUIRES: the last exit was no port access: there RIP is before the instruction on one KVM and
 // after it on another.
 std::string DescribeState(const Vcpu& vcpu, const GuestMemory& memory);
+
+// All that is known of a vCPU whose last exit ended the guest: a line as of DescribeReason, one
+// with the likely cause if there is a guess, registers and code, the walks of RIP and RSP, the last
+// exits. `cpu`: its number, named in a machine that has several.
+std::string DescribeDeath(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
+                          std::optional<uint32_t> cpu = std::nullopt);
+
+// The same of a vCPU that was stopped from outside, be it that it did nothing: without a reason,
+// since its last exit is none.
+std::string DescribeStopped(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
+                            std::optional<uint32_t> cpu = std::nullopt);
 
 }  // namespace vmwire
 

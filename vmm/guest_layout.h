@@ -51,8 +51,30 @@ inline constexpr GuestAddress kPageTablesAddress(0x10000);
 inline constexpr GuestAddress kLowMemoryEnd(0xa0000);
 inline constexpr GuestAddress kImageAddress(kMiB);
 
+// Of images with a boot protocol of somebody else's: the same first page for the GDT and the same
+// place for page tables, and beside them these.
+inline constexpr GuestAddress kZeroPageAddress(0x7000);
+inline constexpr GuestAddress kCommandLineAddress(0x8000);
+inline constexpr uint64_t kMaxCommandLineSize = 0x1000;  // With the zero at its end.
+inline constexpr GuestAddress kProtocolInfoAddress(0x9000);
+inline constexpr GuestAddress kProtocolInfoEnd(0x10000);
+
+// Where a PC's firmware lies, and guests look for its tables (ACPI 6.4, 5.2.5.1; MP 1.4, 4).
+inline constexpr GuestAddress kFirmwareStart(0xe0000);
+inline constexpr GuestAddress kFirmwareEnd(kMiB);
+inline constexpr GuestAddress kRsdpAddress(0xe0000);
+inline constexpr GuestAddress kMpTableAddress(0xf0000);
+
 inline constexpr uint16_t kSerialPort = 0x3f8;
 inline constexpr uint16_t kSerialPortCount = 8;
+inline constexpr uint32_t kSerialIrq = 4;
+// Ports of a PC that ACPI tells of (the rest are where they always were).
+inline constexpr uint16_t kPmEventPort = 0x600;    // PM1a status and enable, 2 bytes each.
+inline constexpr uint16_t kPmControlPort = 0x604;  // PM1a control, 2 bytes.
+inline constexpr uint16_t kPmTimerPort = 0x608;    // 4 bytes.
+inline constexpr uint16_t kResetPort = 0xcf9;      // A write of kResetValue resets.
+inline constexpr uint8_t kResetValue = 0x06;
+inline constexpr uint32_t kSciIrq = 9;  // Of ACPI itself.
 inline constexpr uint16_t kExitPort = 0x500;
 inline constexpr uint16_t kExceptionPort = 0x501;
 

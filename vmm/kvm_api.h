@@ -31,7 +31,8 @@ enum class VcpuFd : int {};
 // How KVM_RUN came back.
 enum class RunResult {
   kExit,         // kvm_run says why.
-  kInterrupted,  // EINTR: a signal, or immediate_exit. Nothing is pending; to run again goes on.
+  kInterrupted,  // EINTR: a signal, or immediate_exit; EAGAIN: a vCPU that waited for its start
+                 // woke. Nothing is pending; to run again goes on.
 };
 
 class KvmApi {
@@ -90,6 +91,10 @@ class KvmApi {
   // is no eventfd. FailedPrecondition: no open file.
   virtual absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) = 0;
 
+  // KVM_SET_TSS_ADDR: three pages of guest addresses, at no slot, that KVM may use itself where the
+  // CPU has no real mode for guests. REQUIRES: before the first vCPU.
+  virtual absl::Status SetTssAddress(VmFd vm, uint64_t address) = 0;
+
   // KVM_CREATE_VCPU. AlreadyExists: the VM has a vCPU of that id. InvalidArgument: the id is too
   // large.
   virtual absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) = 0;
@@ -107,6 +112,18 @@ class KvmApi {
   virtual absl::Status SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) = 0;
   // KVM_SET_CPUID2. InvalidArgument: too many entries, or after the first run.
   virtual absl::Status SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) = 0;
+  // KVM_SET_MSRS of all of `msrs`. InvalidArgument, naming the first that KVM does not take: that
+  // one and those after it are as they were.
+  virtual absl::Status SetMsrs(VcpuFd vcpu, std::span<const kvm_msr_entry> msrs) = 0;
+  // KVM_GET_XCRS. Any error means that this KVM does not say (KVM_CAP_XCRS).
+  virtual absl::StatusOr<kvm_xcrs> GetXcrs(VcpuFd vcpu) = 0;
+  // KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS: exceptions and interrupts that are under way.
+  // InvalidArgument: no CPU can have them.
+  virtual absl::StatusOr<kvm_vcpu_events> GetVcpuEvents(VcpuFd vcpu) = 0;
+  virtual absl::Status SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) = 0;
+  // KVM_GET_MP_STATE: KVM_MP_STATE_RUNNABLE, _HALTED, _UNINITIALIZED (waits for an INIT), ...
+  // InvalidArgument: the VM has no irqchip (some kernels only).
+  virtual absl::StatusOr<uint32_t> GetMpState(VcpuFd vcpu) = 0;
   // KVM_GET_TSC_KHZ. Any error means that the host does not say.
   virtual absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) = 0;
   // KVM_TRANSLATE: the guest's own page tables, for the linear address `linear`. `valid` is 0 where

@@ -128,6 +128,11 @@ absl::Status KvmApiLinux::SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) 
   return Ioctl(vm, KVM_IOEVENTFD, "KVM_IOEVENTFD", &ioeventfd).status();
 }
 
+absl::Status KvmApiLinux::SetTssAddress(VmFd vm, uint64_t address) {
+  return Ioctl(vm, KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR", static_cast<unsigned long>(address))
+      .status();
+}
+
 absl::StatusOr<VcpuFd> KvmApiLinux::CreateVcpu(VmFd vm, uint32_t id) {
   VMWIRE_ASSIGN_OR_RETURN(
       const int fd, Ioctl(vm, KVM_CREATE_VCPU, "KVM_CREATE_VCPU", static_cast<unsigned long>(id)));
@@ -169,6 +174,41 @@ absl::Status KvmApiLinux::SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2
   return Ioctl(vcpu, KVM_SET_CPUID2, "KVM_SET_CPUID2", buffer.header()).status();
 }
 
+absl::Status KvmApiLinux::SetMsrs(VcpuFd vcpu, std::span<const kvm_msr_entry> msrs) {
+  std::vector<std::byte> bytes(sizeof(kvm_msrs) + msrs.size_bytes());
+  // SAFETY: as CpuidBuffer's.
+  kvm_msrs* const header = reinterpret_cast<kvm_msrs*>(bytes.data());
+  header->nmsrs = static_cast<uint32_t>(msrs.size());
+  std::memcpy(bytes.data() + sizeof(kvm_msrs), msrs.data(), msrs.size_bytes());
+  VMWIRE_ASSIGN_OR_RETURN(const int taken, Ioctl(vcpu, KVM_SET_MSRS, "KVM_SET_MSRS", header));
+  if (static_cast<size_t>(taken) == msrs.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat("KVM_SET_MSRS: MSR 0x%x = 0x%x is not taken",
+                                                    msrs[static_cast<size_t>(taken)].index,
+                                                    msrs[static_cast<size_t>(taken)].data));
+}
+
+absl::StatusOr<kvm_xcrs> KvmApiLinux::GetXcrs(VcpuFd vcpu) {
+  kvm_xcrs xcrs = {};
+  VMWIRE_RETURN_IF_ERROR(Ioctl(vcpu, KVM_GET_XCRS, "KVM_GET_XCRS", &xcrs).status());
+  return xcrs;
+}
+
+absl::StatusOr<kvm_vcpu_events> KvmApiLinux::GetVcpuEvents(VcpuFd vcpu) {
+  kvm_vcpu_events events = {};
+  VMWIRE_RETURN_IF_ERROR(Ioctl(vcpu, KVM_GET_VCPU_EVENTS, "KVM_GET_VCPU_EVENTS", &events).status());
+  return events;
+}
+
+absl::Status KvmApiLinux::SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) {
+  return Ioctl(vcpu, KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS", &events).status();
+}
+
+absl::StatusOr<uint32_t> KvmApiLinux::GetMpState(VcpuFd vcpu) {
+  kvm_mp_state state = {};
+  VMWIRE_RETURN_IF_ERROR(Ioctl(vcpu, KVM_GET_MP_STATE, "KVM_GET_MP_STATE", &state).status());
+  return state.mp_state;
+}
+
 absl::StatusOr<uint64_t> KvmApiLinux::GetTscKhz(VcpuFd vcpu) {
   VMWIRE_ASSIGN_OR_RETURN(const int khz, Ioctl(vcpu, KVM_GET_TSC_KHZ, "KVM_GET_TSC_KHZ", 0));
   return static_cast<uint64_t>(khz);
@@ -183,7 +223,8 @@ absl::StatusOr<kvm_translation> KvmApiLinux::Translate(VcpuFd vcpu, uint64_t lin
 
 absl::StatusOr<RunResult> KvmApiLinux::Run(VcpuFd vcpu) {
   if (ioctl(static_cast<int>(vcpu), KVM_RUN, 0) >= 0) return RunResult::kExit;
-  if (errno == EINTR) return RunResult::kInterrupted;
+  // EAGAIN: a vCPU that waited for its start got it, or woke for another reason.
+  if (errno == EINTR || errno == EAGAIN) return RunResult::kInterrupted;
   return ErrnoStatus(errno, "KVM_RUN");
 }
 

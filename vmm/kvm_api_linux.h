@@ -30,6 +30,7 @@ class KvmApiLinux final : public KvmApi {
   absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) override;
   absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) override;
   absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) override;
+  absl::Status SetTssAddress(VmFd vm, uint64_t address) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
   absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
   void UnmapRun(kvm_run* run, size_t size) override;
@@ -38,6 +39,11 @@ class KvmApiLinux final : public KvmApi {
   absl::StatusOr<kvm_sregs> GetSregs(VcpuFd vcpu) override;
   absl::Status SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) override;
   absl::Status SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) override;
+  absl::Status SetMsrs(VcpuFd vcpu, std::span<const kvm_msr_entry> msrs) override;
+  absl::StatusOr<kvm_xcrs> GetXcrs(VcpuFd vcpu) override;
+  absl::StatusOr<kvm_vcpu_events> GetVcpuEvents(VcpuFd vcpu) override;
+  absl::Status SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) override;
+  absl::StatusOr<uint32_t> GetMpState(VcpuFd vcpu) override;
   absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) override;
   absl::StatusOr<kvm_translation> Translate(VcpuFd vcpu, uint64_t linear) override;
   absl::StatusOr<RunResult> Run(VcpuFd vcpu) override;

@@ -10,73 +10,21 @@
 #include "memory/status_macros.h"
 #include "memory/uring_pinner.h"
 #include "memory/wire_limits.h"
+#include "vmm/boot/boot_plan.h"
 #include "vmm/boot/boot_structures.h"
 #include "vmm/boot/exception_report.h"
-#include "vmm/boot/start_state.h"
+#include "vmm/cpu_setup.h"
+#include "vmm/cpuid_policy.h"
+#include "vmm/firmware/acpi_tables.h"
+#include "vmm/firmware/mp_table.h"
+#include "vmm/machine_errors.h"
+#include "vmm/machine_facts.h"
 
 namespace vmwire {
 namespace {
 
-// CPUID leaf whose EAX bits 0 to 7 are the bits of a guest physical address (Intel SDM volume 2,
-// CPUID).
-constexpr uint32_t kAddressSizesLeaf = 0x80000008;
 // What no CPU exceeds (Intel SDM volume 3, 4.1.4).
 constexpr uint32_t kMostAddressBits = 52;
-// What a CPU without that leaf has.
-constexpr uint32_t kDefaultAddressBits = 36;
-
-uint32_t GuestAddressBits(const std::vector<kvm_cpuid_entry2>& cpuid) {
-  for (const kvm_cpuid_entry2& entry : cpuid) {
-    if (entry.function == kAddressSizesLeaf) return entry.eax & 0xff;
-  }
-  return kDefaultAddressBits;
-}
-
-// `status` with the options of ours that help.
-absl::Status WithOptions(const absl::Status& status, const std::string& options) {
-  if (options.empty()) return status;
-  return absl::Status(status.code(),
-                      std::string(status.message()) + "; options that help: " + options);
-}
-
-// An error of making and mapping guest memory.
-absl::Status OfMapping(const absl::Status& status, const MachineConfig& config) {
-  const bool is_plain = config.backing == MemoryBacking::kAnonymous;
-  const bool has_thp = is_plain || config.backing == MemoryBacking::kMemfd;
-  if (absl::IsResourceExhausted(status)) {
-    return WithOptions(status, std::string("a smaller --memory size") +
-                                   (is_plain ? "" : ", --memory backing=anonymous"));
-  }
-  if (absl::IsUnimplemented(status)) {
-    return WithOptions(status, has_thp ? "--memory hugepages=none" : "--memory backing=anonymous");
-  }
-  return status;
-}
-
-// An error of wiring it.
-absl::Status OfWiring(const absl::Status& status, const MachineConfig& config) {
-  if (absl::IsResourceExhausted(status)) {
-    return WithOptions(status,
-                       std::string("a smaller --memory size, --wire none") +
-                           (config.wire_limit.has_value() ? ", a larger --wire-limit" : ""));
-  }
-  if (absl::IsUnimplemented(status))
-    return WithOptions(status, "--pin-level resident, --wire none");
-  return status;
-}
-
-// An error of KVM at a call whose arguments are ours, not the user's.
-absl::Status OfKvm(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kAlreadyExists:
-      return absl::InternalError("KVM refused what it should take: " +
-                                 std::string(status.message()));
-    default:
-      return status;
-  }
-}
 
 std::unique_ptr<Pinner> MakePinner(const MachineHost& host, PinLevel level) {
   const PopulateOptions populate{.max_threads = static_cast<uint32_t>(host.limits.usable_cpus)};
@@ -141,9 +89,10 @@ absl::Status CheckWindowPages(const WirePolicy& policy, MemoryBacking backing) {
 
 }  // namespace
 
-Machine::Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
-                 Timeline& timeline)
+Machine::Machine(const MachineConfig& config, bool is_pc, const MachineHost& host,
+                 MachineHooks hooks, Timeline& timeline)
     : config_(config),
+      is_pc_(is_pc),
       host_(host),
       hooks_(std::move(hooks)),
       timeline_(timeline),
@@ -153,7 +102,6 @@ Machine::Machine(const MachineConfig& config, const MachineHost& host, MachineHo
       pins_(*pinner_, budget_, CacheOf(config)),
       map_(pins_, VmMap::Options{}),
       memory_(map_),
-      serial_(hooks_.serial),
       ports_("port I/O", kPortSpaceSize),
       mmio_("MMIO", kMmioSpaceSize) {}
 
@@ -161,7 +109,8 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const MachineConfig& co
                                                          const GuestImage& image,
                                                          const MachineHost& host,
                                                          MachineHooks hooks, Timeline& timeline) {
-  std::unique_ptr<Machine> machine(new Machine(config, host, std::move(hooks), timeline));
+  const bool is_pc = ProtocolOf(image.format) != BootProtocol::kVmwire;
+  std::unique_ptr<Machine> machine(new Machine(config, is_pc, host, std::move(hooks), timeline));
   VMWIRE_RETURN_IF_ERROR(machine->CheckConfig(image));
   VMWIRE_RETURN_IF_ERROR(OfKvm(machine->OpenKvm()));
   timeline.Mark(Step::kOpen);
@@ -175,7 +124,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const MachineConfig& co
   timeline.Mark(Step::kLoad);
   VMWIRE_RETURN_IF_ERROR(OfKvm(machine->InstallSlots(*std::move(backings))));
   timeline.Mark(Step::kSlot);
-  VMWIRE_RETURN_IF_ERROR(OfKvm(machine->PrepareCpu(image)));
+  VMWIRE_RETURN_IF_ERROR(OfKvm(machine->PrepareCpus()));
   return machine;
 }
 
@@ -184,6 +133,10 @@ absl::Status Machine::CheckConfig(const GuestImage& image) const {
   VMWIRE_ASSIGN_OR_RETURN(const GuestLayout layout,
                           GuestLayout::Create(config_.memory_bytes, kMostAddressBits));
   VMWIRE_RETURN_IF_ERROR(CheckFits(image, layout));
+  VMWIRE_RETURN_IF_ERROR(CheckCpuConfig(config_));
+  if (is_pc_) {
+    VMWIRE_RETURN_IF_ERROR(PlanBoot(image, {.layout = layout, .cpus = config_.cpus}).status());
+  }
   const WirePolicy policy = MakePolicy(config_, image);
   VMWIRE_RETURN_IF_ERROR(policy.CheckWindows(layout.ram()));
   VMWIRE_RETURN_IF_ERROR(CheckWindowPages(policy, config_.backing));
@@ -192,23 +145,42 @@ absl::Status Machine::CheckConfig(const GuestImage& image) const {
 
 absl::Status Machine::OpenKvm() {
   VMWIRE_ASSIGN_OR_RETURN(system_, System::Open(host_.kvm));
-  VMWIRE_ASSIGN_OR_RETURN(cpuid_, system_->SupportedCpuid());
+  VMWIRE_ASSIGN_OR_RETURN(supported_cpuid_, system_->SupportedCpuid());
   VMWIRE_ASSIGN_OR_RETURN(vm_, Vm::Create(*system_));
   slot_table_.emplace(*vm_);
-  // Before the vCPU, which gets its local APIC from it.
-  if (config_.irqchip || config_.devices.Count() > 0) {
+  // Before the vCPUs, which get their local APICs from it.
+  if (config_.irqchip || is_pc_ || config_.cpus > 1 || config_.devices.Count() > 0) {
     VMWIRE_ASSIGN_OR_RETURN(interrupt_controller_, CreateInterruptController(*vm_));
   }
-  VMWIRE_ASSIGN_OR_RETURN(vcpu_, Vcpu::Create(*vm_, 0));
-  return RegisterDevices();
+  return CreateCpus();
+}
+
+absl::Status Machine::CreateCpus() {
+  if (config_.cpus > 1 && !interrupt_controller_.has_irqchip) {
+    return absl::UnimplementedError(
+        "this KVM has no interrupt controller (KVM_CAP_IRQCHIP), without which a machine has one "
+        "CPU only; use --cpus 1");
+  }
+  VMWIRE_RETURN_IF_ERROR(CheckCpuCount(*system_, config_.cpus));
+  VMWIRE_RETURN_IF_ERROR(vm_->kvm().SetTssAddress(vm_->fd(), kKvmTssAddress));
+  for (uint32_t id = 0; id < config_.cpus; ++id) {
+    VMWIRE_ASSIGN_OR_RETURN(std::unique_ptr<Vcpu> vcpu, Vcpu::Create(*vm_, id));
+    vcpus_.push_back(std::move(vcpu));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Machine::RegisterDevices() {
-  VMWIRE_RETURN_IF_ERROR(ports_.Register(kSerialPort, Serial16550::kWindowSize, serial_));
-  return ports_.Register(kExitPort, ExitPort::kWindowSize, exit_port_);
+  VMWIRE_ASSIGN_OR_RETURN(serial_line_, ConnectLine(*vm_, interrupt_controller_, kSerialIrq));
+  pc_ = std::make_unique<PcDevices>(PcDevices::Options{.serial = hooks_.serial,
+                                                       .debug_console = hooks_.serial,
+                                                       .memory = MemorySizesOf(*layout_)},
+                                    exit_latch_, *serial_line_.line);
+  return pc_->Register(ports_);
 }
 
 absl::Status Machine::OpenDevices() {
+  VMWIRE_RETURN_IF_ERROR(OfKvm(RegisterDevices()));
   const std::vector<GuestRange>& ram = layout_->ram();
   VMWIRE_ASSIGN_OR_RETURN(
       devices_, MachineDevices::Open(config_.devices, config_.wire, host_.memory, map_,
@@ -218,8 +190,8 @@ absl::Status Machine::OpenDevices() {
 }
 
 absl::Status Machine::MapMemory() {
-  VMWIRE_ASSIGN_OR_RETURN(layout_,
-                          GuestLayout::Create(config_.memory_bytes, GuestAddressBits(cpuid_)));
+  VMWIRE_ASSIGN_OR_RETURN(
+      layout_, GuestLayout::Create(config_.memory_bytes, GuestAddressBits(supported_cpuid_)));
   VMWIRE_ASSIGN_OR_RETURN(object_, CreateObject());
   // One object behind all ranges: the hole is a multiple of 2 MiB, so that every range stays
   // congruent.
@@ -282,10 +254,26 @@ absl::StatusOr<std::vector<SlotBacking>> Machine::WireMemory(const GuestImage& i
 }
 
 absl::Status Machine::LoadImage(const GuestImage& image) {
-  // A host that does not say how fast its clock is leaves the guest to do without.
-  const uint64_t tsc_khz = vcpu_->GetTscKhz().value_or(0);
+  const MachineFacts facts{
+      .layout = *layout_,
+      // A host that does not say how fast its clock is leaves the guest to do without.
+      .tsc_khz = vcpus_.front()->GetTscKhz().value_or(0),
+      .cpus = config_.cpus,
+      .devices = devices_->table(),
+      .devices_on_command_line = config_.devices_on_command_line};
   VMWIRE_RETURN_IF_ERROR(WriteImage(image, memory_));
-  return WriteBootStructures(*layout_, image, tsc_khz, devices_->table(), memory_);
+  if (!is_pc_) {
+    start_ = OwnStartState(image);
+    return WriteBootStructures(*layout_, image, facts.tsc_khz, facts.devices, memory_);
+  }
+  VMWIRE_ASSIGN_OR_RETURN(const BootPlan plan, PlanBoot(image, facts));
+  start_ = plan.start;
+  VMWIRE_RETURN_IF_ERROR(WriteBootPlan(plan, image, memory_));
+  for (const BootBlock& block : MakeAcpiTables(facts)) {
+    VMWIRE_RETURN_IF_ERROR(memory_.Write(block.address, block.bytes));
+  }
+  const BootBlock mp_table = MakeMpTable(facts);
+  return memory_.Write(mp_table.address, mp_table.bytes);
 }
 
 absl::Status Machine::InstallSlots(std::vector<SlotBacking> backings) {
@@ -296,12 +284,18 @@ absl::Status Machine::InstallSlots(std::vector<SlotBacking> backings) {
   return absl::OkStatus();
 }
 
-absl::Status Machine::PrepareCpu(const GuestImage& image) {
-  const StartState start = MakeStartState(image);
-  VMWIRE_RETURN_IF_ERROR(vcpu_->SetCpuid(cpuid_));
-  VMWIRE_ASSIGN_OR_RETURN(const kvm_sregs reset, vcpu_->GetSregs());
-  VMWIRE_RETURN_IF_ERROR(vcpu_->SetSregs(start.SpecialRegisters(reset)));
-  return vcpu_->SetRegs(start.Registers());
+absl::Status Machine::PrepareCpus() {
+  VMWIRE_ASSIGN_OR_RETURN(const CpuidPolicy policy,
+                          MakeCpuidPolicy(*system_, interrupt_controller_, config_));
+  for (const std::unique_ptr<Vcpu>& vcpu : vcpus_) {
+    VMWIRE_RETURN_IF_ERROR(vcpu->SetCpuid(CpuidOf(supported_cpuid_, policy, vcpu->id())));
+  }
+  if (is_pc_) SetFirmwareMsrs(vcpus_);
+  // The others wait for the guest to start them.
+  Vcpu& first = *vcpus_.front();
+  VMWIRE_ASSIGN_OR_RETURN(const kvm_sregs reset, first.GetSregs());
+  VMWIRE_RETURN_IF_ERROR(first.SetSregs(start_.SpecialRegisters(reset)));
+  return first.SetRegs(start_.Registers());
 }
 
 PinProof Machine::VerifyPins() {
@@ -311,19 +305,39 @@ PinProof Machine::VerifyPins() {
 }
 
 RunOutcome Machine::Run(StopRequest& stop) {
-  RunLoop loop({*vcpu_, ports_, mmio_, exit_port_, memory_}, stop);
-  RunOutcome outcome = loop.Run();
-  serial_.Flush();
-  run_stats_ = loop.stats();
+  CpuGroup cpus({.ports = ports_,
+                 .mmio = mmio_,
+                 .exit_latch = exit_latch_,
+                 .memory = memory_,
+                 .complete_emulation = config_.complete_emulation,
+                 .completed = hooks_.completed,
+                 .has_irqchip = interrupt_controller_.has_irqchip},
+                vcpus_, stop);
+  RunOutcome outcome = RunWithInput(cpus);
+  pc_->Flush();
+  run_stats_ = cpus.stats();
   if (run_stats_.first_exit.has_value()) timeline_.Mark(Step::kFirstExit, *run_stats_.first_exit);
   timeline_.Mark(Step::kExit);
   if (outcome.kind == RunOutcome::Kind::kGuestException) DescribeException(outcome);
   return outcome;
 }
 
+RunOutcome Machine::RunWithInput(CpuGroup& cpus) {
+  // Our own tiny guests print whole lines, and need no thread to see to the rest.
+  if (!is_pc_ && hooks_.serial_input < 0) return cpus.Run();
+  const absl::StatusOr<std::unique_ptr<SerialPump>> pump =
+      SerialPump::Start(pc_->serial(), {.input = hooks_.serial_input,
+                                        .filter = hooks_.serial_filter,
+                                        .others = {&pc_->debug_console().output()}});
+  if (!pump.ok()) {
+    return {RunOutcome::Kind::kRunFailed, 0, std::string(pump.status().message()) + "\n"};
+  }
+  return cpus.Run();
+}
+
 void Machine::DescribeException(RunOutcome& outcome) const {
-  const absl::StatusOr<kvm_regs> registers = vcpu_->GetRegs();
-  const absl::StatusOr<kvm_sregs> sregs = vcpu_->GetSregs();
+  const absl::StatusOr<kvm_regs> registers = vcpus_.front()->GetRegs();
+  const absl::StatusOr<kvm_sregs> sregs = vcpus_.front()->GetSregs();
   if (!registers.ok() || !sregs.ok()) return;  // The loop's own report names the vector.
   outcome.report = ReadExceptionReport(outcome.code, *registers, *sregs, memory_).ToString() + "\n";
 }

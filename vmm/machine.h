@@ -1,11 +1,11 @@
-// A virtual machine with one CPU, from its configuration to the end of its guest.
+// A virtual machine, from its configuration to the end of its guest.
 //
-//   OpenKvm -> MapMemory -> WireMemory -> LoadImage -> InstallSlots -> PrepareCpu        then Run
-//   KVM, VM,   VmMap::Map   WirePolicy::  GuestMemory  SlotTable::    registers,
-//   vCPU                    Apply                      Install        CPUID
+//   OpenKvm -> MapMemory -> WireMemory -> LoadImage -> InstallSlots -> PrepareCpus       then Run
+//   KVM, VM,   VmMap::Map   WirePolicy::  GuestMemory, SlotTable::    registers,         CpuGroup
+//   vCPUs                   Apply         boot tables  Install        CPUID
 //
 // Invariants: memory is wired as the policy says before its slot exists, and its slot exists before
-// the vCPU runs: each step consumes what the one before it made. Teardown is the reverse, by the
+// a vCPU runs: each step consumes what the one before it made. Teardown is the reverse, by the
 // order of the members.
 // Thread safety: one thread creates, runs and destroys it; StopRequest is the way in from others.
 #ifndef VMWIRE_VMM_MACHINE_H_
@@ -20,8 +20,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "devices/bus.h"
-#include "devices/exit_port/exit_port.h"
+#include "devices/exit_latch.h"
 #include "devices/serial/serial_16550.h"
+#include "devices/serial/serial_pump.h"
 #include "memory/guest_memory.h"
 #include "memory/host_limits.h"
 #include "memory/host_memory.h"
@@ -33,12 +34,17 @@
 #include "memory/wire_budget.h"
 #include "memory/wire_policy.h"
 #include "vmm/boot/guest_image.h"
+#include "vmm/boot/start_state.h"
+#include "vmm/cpu_group.h"
+#include "vmm/emulation/instruction_completer.h"
 #include "vmm/guest_layout.h"
+#include "vmm/guest_line.h"
 #include "vmm/interrupt_controller.h"
 #include "vmm/kvm_api.h"
 #include "vmm/machine_config.h"
 #include "vmm/machine_devices.h"
 #include "vmm/memory_slot.h"
+#include "vmm/pc_devices.h"
 #include "vmm/run_loop.h"
 #include "vmm/slot_table.h"
 #include "vmm/system.h"
@@ -57,7 +63,13 @@ struct MachineHost {
 
 // What a machine tells those outside. Each may be empty, but for `serial`.
 struct MachineHooks {
-  SerialSink serial;         // What the guest prints.
+  SerialSink serial;  // What the guest prints, on its serial port and its debug console.
+  // What the guest reads from its serial port, and what is made of it first; -1: nothing. Stays the
+  // caller's.
+  int serial_input = -1;
+  InputFilter serial_filter = {};
+  // A line for each instruction that was done in KVM's stead; called on the vCPUs' threads.
+  InstructionCompleter::Trace completed = {};
   WireProgress progress;     // How far the wiring is; false cancels it.
   DeviceHooks devices = {};  // What the devices that do DMA take and give.
 };
@@ -82,8 +94,8 @@ class Machine {
   // Guest memory keeps its bytes. REQUIRES: the guest does not run.
   PinProof VerifyPins();
 
-  // Runs the guest until it ends, dies, or `stop` is requested.
-  // REQUIRES: called once.
+  // Runs the guest until it ends, dies, or `stop` is requested; `stop` is requested afterwards in
+  // any case. REQUIRES: called once.
   RunOutcome Run(StopRequest& stop);
 
   uint64_t wired_bytes() const { return map_.wired_pages() * kPageSize; }
@@ -93,31 +105,39 @@ class Machine {
   // None of it unless the configuration asked for it.
   const InterruptController& interrupt_controller() const { return interrupt_controller_; }
   const RunStats& run_stats() const { return run_stats_; }
+  // What the guest touched and nothing answers: ports, then guest physical addresses.
+  std::vector<AbsentAccess> absent_ports() const { return ports_.AbsentAccesses(); }
+  std::vector<AbsentAccess> absent_mmio() const { return mmio_.AbsentAccesses(); }
   // The window in which the guest's console is seen has a new size, in characters. Thread-safe.
   void ResizeConsole(uint16_t cols, uint16_t rows) { devices_->ResizeConsole(cols, rows); }
   // The counts of the devices that do DMA.
   std::vector<DeviceSummary> SummarizeDevices() const { return devices_->Summarize(); }
 
  private:
-  Machine(const MachineConfig& config, const MachineHost& host, MachineHooks hooks,
+  Machine(const MachineConfig& config, bool is_pc, const MachineHost& host, MachineHooks hooks,
           Timeline& timeline);
 
   // What can be refused without KVM, so that it is refused where there is none.
   absl::Status CheckConfig(const GuestImage& image) const;
   absl::Status OpenKvm();
+  absl::Status CreateCpus();
   absl::Status MapMemory();
   absl::StatusOr<std::shared_ptr<VmObject>> CreateObject();
   absl::StatusOr<std::vector<SlotBacking>> WireMemory(const GuestImage& image);
   absl::Status LoadImage(const GuestImage& image);
   absl::Status InstallSlots(std::vector<SlotBacking> backings);
-  absl::Status PrepareCpu(const GuestImage& image);
+  absl::Status PrepareCpus();
 
   absl::Status CheckHostCanGive(uint64_t bytes) const;
   absl::Status RegisterDevices();
   absl::Status OpenDevices();
+  // With what the guest reads from its serial port, and writes to it.
+  RunOutcome RunWithInput(CpuGroup& cpus);
   void DescribeException(RunOutcome& outcome) const;
 
   const MachineConfig config_;
+  // Its image expects what a PC has, interrupt controller and firmware tables among it.
+  const bool is_pc_;
   MachineHost host_;
   MachineHooks hooks_;
   Timeline& timeline_;
@@ -135,11 +155,13 @@ class Machine {
   InterruptController interrupt_controller_;
   std::optional<SlotTable> slot_table_;
   std::vector<MemorySlot> slots_;
-  std::unique_ptr<Vcpu> vcpu_;
-  std::vector<kvm_cpuid_entry2> cpuid_;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  std::vector<kvm_cpuid_entry2> supported_cpuid_;
+  StartState start_;
 
-  Serial16550 serial_;
-  ExitPort exit_port_;
+  ExitLatch exit_latch_;
+  GuestLine serial_line_;
+  std::unique_ptr<PcDevices> pc_;
   Bus ports_;
   Bus mmio_;
   // The last to come, the first to go: nothing of it touches guest memory once it is gone.

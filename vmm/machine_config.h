@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "memory/page_range.h"
@@ -22,6 +23,9 @@ namespace vmwire {
 // RLIMIT_MEMLOCK of 8 MiB.
 inline constexpr uint64_t kDefaultMemoryBytes = uint64_t{4} << 20;
 
+// The most CPUs that a machine can have, whatever the host allows.
+inline constexpr uint32_t kMaxCpus = 64;
+
 struct MachineConfig {
   uint64_t memory_bytes = kDefaultMemoryBytes;
   MemoryBacking backing = MemoryBacking::kAnonymous;
@@ -35,11 +39,21 @@ struct MachineConfig {
   // Bytes that may be wired, besides what the host allows.
   std::optional<uint64_t> wire_limit = std::nullopt;
 
+  uint32_t cpus = 1;
+  // CPU features that the guest is not to see, by the names of cpu_features.h.
+  std::vector<std::string> cpu_hide = {};
+  // Instructions that KVM gives up on and that can be done from outside are done
+  // (emulation/instruction_completer.h).
+  bool complete_emulation = false;
+  // The virtio devices are named on a Linux command line too, for kernels that take no ACPI.
+  bool devices_on_command_line = false;
+
   // KVM's interrupt controller and timer, as far as it has them. HLT then waits for an interrupt;
   // without, it ends the run.
   bool irqchip = false;
 
-  // With any of them the machine has an interrupt controller too.
+  // With any of them, or more than one CPU, or an image whose protocol is not ours, the machine has
+  // an interrupt controller too.
   DeviceConfig devices = {};
 };
 

@@ -9,19 +9,13 @@
 #include "devices/virtio/block/virtio_block.h"
 #include "devices/virtio/rng/virtio_rng.h"
 #include "memory/status_macros.h"
-#include "vmm/irqfd_line.h"
+#include "vmm/guest_line.h"
 
 namespace vmwire {
 namespace {
 
-// Pins of the PICs that no device of a PC has for good.
-constexpr std::array<uint32_t, 10> kLines = {5, 6, 7, 9, 10, 11, 12, 13, 14, 15};
-
-// Of a machine without interrupt controller: its guest polls.
-class NoLine final : public InterruptLine {
- public:
-  void Raise() override {}
-};
+// Pins of the PICs that no device of ours has for good (9 is ACPI's).
+constexpr std::array<uint32_t, 9> kLines = {5, 6, 7, 10, 11, 12, 13, 14, 15};
 
 absl::Status CheckPolicy(const DeviceConfig& config, WirePolicyKind policy) {
   // A console's emergency write and the doorbells work without, but nothing that is worth having.
@@ -116,17 +110,9 @@ absl::Status MachineDevices::ConnectOne(const Vm& vm, const InterruptController&
                                         Bus& mmio, Entry& entry) {
   const size_t index = table_.size();
   const GuestAddress base(kDeviceWindowsStart.value() + index * kDeviceWindowSize);
-  uint32_t irq = 0;
-  if (interrupts.has_irqchip && index < kLines.size()) {
-    absl::StatusOr<std::unique_ptr<IrqfdLine>> line = IrqfdLine::Create(vm, kLines[index]);
-    if (line.ok()) {
-      irq = kLines[index];
-      entry.line = *std::move(line);
-    } else if (!absl::IsUnimplemented(line.status())) {
-      return line.status();
-    }
-  }
-  if (entry.line == nullptr) entry.line = std::make_unique<NoLine>();
+  VMWIRE_ASSIGN_OR_RETURN(GuestLine line,
+                          ConnectLine(vm, interrupts, index < kLines.size() ? kLines[index] : 0));
+  entry.line = std::move(line.line);
 
   const EventFd* event = nullptr;
   uint64_t notify = 0;
@@ -151,7 +137,7 @@ absl::Status MachineDevices::ConnectOne(const Vm& vm, const InterruptController&
   }
   table_.push_back(
       {.kind = entry.device != nullptr ? DeviceKind::kVirtioMmio : DeviceKind::kDmaEngine,
-       .irq = irq,
+       .irq = line.irq,
        .base = base.value(),
        .size = kDeviceWindowSize});
   return absl::OkStatus();

@@ -1,5 +1,6 @@
 #include "vmm/run_loop.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -12,6 +13,10 @@ std::string ToString(RunOutcome::Kind kind) {
   switch (kind) {
     case RunOutcome::Kind::kExited:
       return "exited";
+    case RunOutcome::Kind::kPoweredOff:
+      return "powered off";
+    case RunOutcome::Kind::kReset:
+      return "reset";
     case RunOutcome::Kind::kHalted:
       return "halted";
     case RunOutcome::Kind::kGuestException:
@@ -34,16 +39,33 @@ std::string ToString(RunOutcome::Kind kind) {
   return "unknown";
 }
 
+void RunStats::Add(const RunStats& other) {
+  exits.Add(other.exits);
+  interruptions += other.interruptions;
+  if (other.first_exit.has_value()) {
+    first_exit = std::min(first_exit.value_or(*other.first_exit), *other.first_exit);
+  }
+  for (const auto& [mnemonic, count] : other.completed) completed[mnemonic] += count;
+}
+
+RunLoop::RunLoop(const Machine& machine, StopRequest& stop) : machine_(machine), stop_(stop) {
+  if (machine.complete_emulation)
+    completer_.emplace(machine.vcpu, machine.memory, machine.completed);
+}
+
 RunOutcome RunLoop::Run() {
   const StopRequest::Target target(stop_, machine_.vcpu.run());
   while (true) {
     if (stop_.requested()) {
-      return {RunOutcome::Kind::kInterrupted, static_cast<uint32_t>(stop_.signal()), ""};
+      return {RunOutcome::Kind::kInterrupted,
+              static_cast<uint32_t>(std::max(stop_.reason(), StopRequest::kNoSignal))};
     }
     const absl::StatusOr<RunResult> result = machine_.vcpu.Run();
     if (!result.ok()) return OutcomeOfError(result.status());
     if (*result == RunResult::kInterrupted) {
       ++stats_.interruptions;
+      StopRequest::Rearm(machine_.vcpu.run());
+      if (machine_.on_interruption) machine_.on_interruption();
       continue;
     }
     if (!stats_.first_exit.has_value()) stats_.first_exit = std::chrono::steady_clock::now();
@@ -53,19 +75,23 @@ RunOutcome RunLoop::Run() {
 }
 
 std::optional<RunOutcome> RunLoop::HandleExit() {
-  switch (machine_.vcpu.run().exit_reason) {
-    case KVM_EXIT_IO:
-      return HandlePortIo();
-    case KVM_EXIT_MMIO:
-      return HandleMmio();
+  const uint32_t reason = machine_.vcpu.run().exit_reason;
+  if (reason == KVM_EXIT_IO || reason == KVM_EXIT_MMIO) {
+    std::optional<RunOutcome> outcome = reason == KVM_EXIT_IO ? HandlePortIo() : HandleMmio();
+    Record();  // Now that a read has its value.
+    return outcome;
+  }
+  Record();
+  switch (reason) {
     case KVM_EXIT_INTR:     // As EINTR: a signal came, and the loop looks for a stop request.
     case KVM_EXIT_SET_TPR:  // The guest unmasked interrupts; KVM itself gives them.
       return std::nullopt;
     case KVM_EXIT_HLT:
-      return RunOutcome{RunOutcome::Kind::kHalted, 0, ""};
+      return RunOutcome{RunOutcome::Kind::kHalted};
     case KVM_EXIT_SHUTDOWN:
       return Dead(RunOutcome::Kind::kShutdown);
     case KVM_EXIT_INTERNAL_ERROR:
+      if (CompleteInstruction()) return std::nullopt;
       return Dead(RunOutcome::Kind::kInternalError);
     case KVM_EXIT_FAIL_ENTRY:
       return Dead(RunOutcome::Kind::kEntryFailed);
@@ -115,11 +141,26 @@ std::optional<RunOutcome> RunLoop::HandleMmio() {
   return OutcomeOfRequest();
 }
 
+void RunLoop::Record() { history_.Add(machine_.vcpu.run(), machine_.vcpu.run_bytes()); }
+
+bool RunLoop::CompleteInstruction() {
+  if (!completer_.has_value() || !completer_->TryComplete()) return false;
+  stats_.completed = completer_->counts();
+  return true;
+}
+
 std::optional<RunOutcome> RunLoop::OutcomeOfRequest() const {
-  const std::optional<ExitRequest>& request = machine_.exit_port.request();
+  const std::optional<ExitRequest> request = machine_.exit_latch.request();
   if (!request.has_value()) return std::nullopt;
-  if (request->kind == ExitRequest::Kind::kExit) {
-    return RunOutcome{RunOutcome::Kind::kExited, request->code, ""};
+  switch (request->kind) {
+    case ExitRequest::Kind::kExit:
+      return RunOutcome{RunOutcome::Kind::kExited, request->code};
+    case ExitRequest::Kind::kPowerOff:
+      return RunOutcome{RunOutcome::Kind::kPoweredOff};
+    case ExitRequest::Kind::kReset:
+      return RunOutcome{RunOutcome::Kind::kReset};
+    case ExitRequest::Kind::kException:
+      break;
   }
   return RunOutcome{RunOutcome::Kind::kGuestException, request->code,
                     absl::StrFormat("the guest does not handle its exception %d\n", request->code)};
@@ -134,15 +175,17 @@ RunOutcome RunLoop::OutcomeOfError(const absl::Status& status) const {
   if (memory && machine_.vcpu.run().exit_reason == KVM_EXIT_MEMORY_FAULT) {
     report += DescribeReason(machine_.vcpu.run()) + "\n";
   }
-  if (memory) report += DescribeState(machine_.vcpu, machine_.memory);
+  if (memory) report += DescribeState(machine_.vcpu, machine_.memory) + history_.ToString();
   return {memory ? RunOutcome::Kind::kMemoryFault : RunOutcome::Kind::kRunFailed, 0,
           std::move(report)};
 }
 
 RunOutcome RunLoop::Dead(RunOutcome::Kind kind) const {
-  return {
-      kind, 0,
-      DescribeReason(machine_.vcpu.run()) + "\n" + DescribeState(machine_.vcpu, machine_.memory)};
+  return {kind, 0, DescribeDeath(machine_.vcpu, machine_.memory, history_, machine_.cpu)};
+}
+
+std::string RunLoop::Describe() const {
+  return DescribeStopped(machine_.vcpu, machine_.memory, history_, machine_.cpu);
 }
 
 }  // namespace vmwire

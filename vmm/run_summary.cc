@@ -128,6 +128,8 @@ RunSummary Summarize(const MachineConfig& config, const Machine& machine, const 
 
 std::string SummaryTable(const RunSummary& summary) {
   std::string table = "time since the start of the command\n" + TimeRows(summary.timeline);
+  if (summary.config.cpus > 1)
+    absl::StrAppend(&table, "CPUs\n", Row("of the guest", absl::StrCat(summary.config.cpus)));
   absl::StrAppend(&table, "memory\n", Row("guest memory", MiB(summary.config.memory_bytes)));
   absl::StrAppend(&table, Row(absl::StrCat("wired, ", ToString(summary.config.pin_level)),
                               MiB(summary.wired_bytes)));
@@ -156,6 +158,9 @@ std::string SummaryTable(const RunSummary& summary) {
   absl::StrAppend(&table, "exits by reason\n");
   for (const auto& [name, count] : ExitsByReason(summary.run))
     absl::StrAppend(&table, Row(name, absl::StrCat(count)));
+  if (!summary.run.completed.empty()) absl::StrAppend(&table, "completed in KVM's stead\n");
+  for (const auto& [name, count] : summary.run.completed)
+    absl::StrAppend(&table, Row(name, absl::StrCat(count)));
   return table;
 }
 
@@ -171,6 +176,7 @@ std::string SummaryJson(const RunSummary& summary) {
     }
   }
   json["guest_memory_bytes"] = summary.config.memory_bytes;
+  json["cpus"] = summary.config.cpus;
   json["policy"] = std::string(ToString(summary.config.wire));
   json["pin_level"] = ToString(summary.config.pin_level);
   json["wired_bytes"] = summary.wired_bytes;
@@ -190,6 +196,7 @@ std::string SummaryJson(const RunSummary& summary) {
   }
   json["exits"] = nlohmann::ordered_json::object();
   for (const auto& [name, count] : ExitsByReason(summary.run)) json["exits"][name] = count;
+  for (const auto& [name, count] : summary.run.completed) json["completed"][name] = count;
   if (summary.proof.has_value()) json["proof"] = ProofJson(*summary.proof);
   return json.dump() + "\n";
 }

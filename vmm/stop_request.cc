@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <mutex>
 
+#include "memory/check.h"
+
 namespace vmwire {
 namespace {
 
@@ -39,30 +41,49 @@ sigset_t KickSet() {
 
 }  // namespace
 
-void StopRequest::Stop(int signal) noexcept {
+void StopRequest::Stop(int reason) noexcept {
   int expected = kNone;
-  if (!signal_.compare_exchange_strong(expected, signal)) return;
-  const pid_t thread = thread_.load();
-  if (thread == 0) return;  // Whoever starts a run looks at signal_ after it has set thread_.
+  // Whoever starts a run looks at reason_ after it has set its entry.
+  if (reason_.compare_exchange_strong(expected, reason)) Kick();
+}
+
+void StopRequest::Kick() noexcept {
   const int saved_errno = errno;
-  // A thread that has ended meanwhile is not found, which is as good.
-  syscall(SYS_tgkill, getpid(), thread, SIGRTMIN);
+  for (const std::atomic<pid_t>& thread : threads_) {
+    // A thread that has ended meanwhile is not found, which is as good.
+    if (const pid_t id = thread.load(); id != 0) syscall(SYS_tgkill, getpid(), id, SIGRTMIN);
+  }
   errno = saved_errno;
 }
 
-StopRequest::Target::Target(StopRequest& request, kvm_run& run) : request_(request) {
+void StopRequest::Rearm(kvm_run& run) noexcept {
+  // A request sets its reason before it kicks: one whose mark is wiped out here is seen there.
+  __atomic_store_n(&run.immediate_exit, uint8_t{0}, __ATOMIC_RELAXED);
+}
+
+std::atomic<pid_t>& StopRequest::Claim(pid_t thread) {
+  for (std::atomic<pid_t>& slot : threads_) {
+    pid_t free = 0;
+    if (slot.compare_exchange_strong(free, thread)) return slot;
+  }
+  VMWIRE_CHECK(false, "more vCPUs than a machine can have");
+  return threads_.front();
+}
+
+StopRequest::Target::Target(StopRequest& request, kvm_run& run) {
+  // Before a kick can come: the default of its signal is to end the process.
   InstallKickHandler();
+  run.immediate_exit = 0;
+  thread_run.store(&run, std::memory_order_relaxed);
   const sigset_t kick = KickSet();
   sigset_t before;
   pthread_sigmask(SIG_UNBLOCK, &kick, &before);
   was_blocked_ = sigismember(&before, SIGRTMIN) == 1;
-  run.immediate_exit = 0;
-  thread_run.store(&run, std::memory_order_relaxed);
-  request_.thread_.store(static_cast<pid_t>(syscall(SYS_gettid)));
+  slot_ = &request.Claim(static_cast<pid_t>(syscall(SYS_gettid)));
 }
 
 StopRequest::Target::~Target() {
-  request_.thread_.store(0);
+  slot_->store(0);
   thread_run.store(nullptr, std::memory_order_relaxed);
   if (!was_blocked_) return;
   const sigset_t kick = KickSet();

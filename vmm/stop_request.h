@@ -1,52 +1,70 @@
 // A request to end a run, from a signal handler or from any thread.
 //
-// The vCPU's thread is kicked with a signal whose handler, on that thread, sets kvm_run's
+// The thread of each vCPU is kicked with a signal whose handler, on that thread, sets kvm_run's
 // immediate_exit. So a request that comes just before KVM_RUN is not lost: KVM_RUN then returns at
 // once (api.rst, "immediate_exit"). And no other thread ever writes to kvm_run, which may be gone
 // by then.
 //
 // Invariants: the first request stays; later ones change nothing.
-// Thread safety: Stop may be called from any thread and from a signal handler; the rest from the
-// thread that runs the vCPU.
+// Thread safety: Stop may be called from any thread and from a signal handler; the rest from any
+// thread, a Target from the thread that runs its vCPU.
 #ifndef VMWIRE_VMM_STOP_REQUEST_H_
 #define VMWIRE_VMM_STOP_REQUEST_H_
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 
 #include "vmm/kvm_abi.h"
+#include "vmm/machine_config.h"
 
 namespace vmwire {
 
 class StopRequest {
  public:
+  // Reasons that are no signal's number.
+  static constexpr int kNoSignal = 0;     // Nobody needs to know why.
+  static constexpr int kTimeLimit = -2;   // The time that the run was given is over.
+  static constexpr int kExpected = -3;    // What was waited for has come.
+  static constexpr int kGuestEnded = -4;  // Another vCPU has ended the run.
+  static constexpr int kAsleep = -5;      // No CPU of the guest can ever wake.
+
   StopRequest() = default;
   StopRequest(const StopRequest&) = delete;
   StopRequest& operator=(const StopRequest&) = delete;
 
-  // Asks the run to end. `signal` is why, for RunOutcome: a signal's number, or 0 for none.
+  // Asks the run to end. `reason` is why: a signal's number, or one of those above.
   // Async-signal-safe; leaves errno.
-  void Stop(int signal) noexcept;
+  void Stop(int reason) noexcept;
 
-  bool requested() const { return signal_.load() != kNone; }
+  // Makes every target come out of KVM_RUN once, without asking for the end. Async-signal-safe;
+  // leaves errno.
+  void Kick() noexcept;
+
+  bool requested() const { return reason_.load() != kNone; }
   // REQUIRES: requested().
-  int signal() const { return signal_.load(); }
+  int reason() const { return reason_.load(); }
 
-  // While one of these lives, its thread is the one that Stop kicks, and `run` the page that it
-  // marks. Uses the signal SIGRTMIN: installs a handler, and lets the signal through on this thread
+  // To be called on a target's thread after an interruption, before it looks at requested() and
+  // runs on: no kick but a request is remembered.
+  static void Rearm(kvm_run& run) noexcept;
+
+  // While one of these lives, its thread is one that Stop kicks, and `run` the page that it marks
+  // there. Uses the signal SIGRTMIN: installs a handler, and lets the signal through on this thread
   // meanwhile.
   class Target {
    public:
-    // REQUIRES: no other target of `request`, nor of this thread, is alive; both arguments outlive
-    // this object.
+    // REQUIRES: this thread has no other target, `request` fewer than kMaxCpus; both arguments
+    // outlive this object.
     Target(StopRequest& request, kvm_run& run);
     Target(const Target&) = delete;
     Target& operator=(const Target&) = delete;
     ~Target();
 
    private:
-    StopRequest& request_;
+    std::atomic<pid_t>* slot_;
     bool was_blocked_;
   };
 
@@ -54,8 +72,11 @@ class StopRequest {
   static constexpr int kNone = -1;
   static_assert(std::atomic<int>::is_always_lock_free, "used in signal handlers");
 
-  std::atomic<int> signal_ = kNone;
-  std::atomic<pid_t> thread_ = 0;  // To be kicked; 0 while there is no target.
+  // The entry that now holds `thread`, which had none.
+  std::atomic<pid_t>& Claim(pid_t thread);
+
+  std::atomic<int> reason_ = kNone;
+  std::array<std::atomic<pid_t>, kMaxCpus> threads_ = {};  // To be kicked; 0: free.
 };
 
 }  // namespace vmwire

@@ -36,11 +36,20 @@ class Vcpu {
   absl::Status SetCpuid(std::span<const kvm_cpuid_entry2> entries) {
     return kvm_.SetCpuid(fd_, entries);
   }
+  absl::Status SetMsrs(std::span<const kvm_msr_entry> msrs) { return kvm_.SetMsrs(fd_, msrs); }
+  absl::StatusOr<kvm_xcrs> GetXcrs() const { return kvm_.GetXcrs(fd_); }
+  absl::StatusOr<kvm_vcpu_events> GetVcpuEvents() const { return kvm_.GetVcpuEvents(fd_); }
+  absl::Status SetVcpuEvents(const kvm_vcpu_events& events) {
+    return kvm_.SetVcpuEvents(fd_, events);
+  }
+  absl::StatusOr<uint32_t> GetMpState() const { return kvm_.GetMpState(fd_); }
   absl::StatusOr<uint64_t> GetTscKhz() const { return kvm_.GetTscKhz(fd_); }
   absl::StatusOr<kvm_translation> Translate(uint64_t linear) const {
     return kvm_.Translate(fd_, linear);
   }
   absl::StatusOr<RunResult> Run() { return kvm_.Run(fd_); }
+
+  uint32_t id() const { return id_; }
 
   // Why KVM stopped, after Run returned kExit, and where the data of a port access go. The guest
   // cannot write here.
@@ -50,10 +59,11 @@ class Vcpu {
   std::span<std::byte> run_bytes() { return {reinterpret_cast<std::byte*>(run_), run_size_}; }
 
  private:
-  Vcpu(KvmApi& kvm, VcpuFd fd, kvm_run* run, size_t run_size)
-      : kvm_(kvm), fd_(fd), run_(run), run_size_(run_size) {}
+  Vcpu(KvmApi& kvm, uint32_t id, VcpuFd fd, kvm_run* run, size_t run_size)
+      : kvm_(kvm), id_(id), fd_(fd), run_(run), run_size_(run_size) {}
 
   KvmApi& kvm_;
+  const uint32_t id_;
   const VcpuFd fd_;
   kvm_run* const run_;
   const size_t run_size_;

@@ -10,14 +10,13 @@ void ExitPort::Read(uint64_t /*offset*/, std::span<std::byte> data) {
 }
 
 void ExitPort::Write(uint64_t offset, std::span<const std::byte> data) {
-  if (request_.has_value()) return;
   uint32_t value = 0;
   if (data.size() > sizeof(value)) return;
   std::memcpy(&value, data.data(), data.size());
   if (offset == kExitOffset && data.size() != 3) {
-    request_ = ExitRequest{ExitRequest::Kind::kExit, value};
+    latch_.Request({ExitRequest::Kind::kExit, value});
   } else if (offset == kExceptionOffset && data.size() == 1) {
-    request_ = ExitRequest{ExitRequest::Kind::kException, value};
+    latch_.Request({ExitRequest::Kind::kException, value});
   }
 }
 

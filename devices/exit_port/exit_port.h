@@ -4,30 +4,23 @@
 //   offset 0, a write of 1, 2 or 4 bytes: the guest ends with that code (0: all is well)
 //   offset 1, a write of 1 byte: the vector of an exception that nothing in the guest handles
 //
-// The device only records the request; the run loop asks for it after each access and ends the run.
+// The device only leaves the request in the latch; the run loop looks there after each access and
+// ends the run.
 //
-// Invariants: the first request stays; later ones are ignored.
+// Invariants: none but the latch's.
 // Thread safety: as Device.
 #ifndef VMWIRE_DEVICES_EXIT_PORT_EXIT_PORT_H_
 #define VMWIRE_DEVICES_EXIT_PORT_EXIT_PORT_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 
 #include "devices/device.h"
+#include "devices/exit_latch.h"
 
 namespace vmwire {
-
-struct ExitRequest {
-  enum class Kind { kExit, kException };
-  Kind kind;
-  uint32_t code;  // The guest's code, or the vector.
-
-  friend bool operator==(const ExitRequest&, const ExitRequest&) = default;
-};
 
 class ExitPort : public Device {
  public:
@@ -35,16 +28,17 @@ class ExitPort : public Device {
   static constexpr uint64_t kExitOffset = 0;
   static constexpr uint64_t kExceptionOffset = 1;
 
+  // REQUIRES: `latch` outlives the object.
+  explicit ExitPort(ExitLatch& latch) : latch_(latch) {}
+
   std::string Name() const override { return "exit port"; }
   // All ones: there is nothing to read.
   void Read(uint64_t offset, std::span<std::byte> data) override;
   // Any offset and size but those above is ignored.
   void Write(uint64_t offset, std::span<const std::byte> data) override;
 
-  const std::optional<ExitRequest>& request() const { return request_; }
-
  private:
-  std::optional<ExitRequest> request_;
+  ExitLatch& latch_;
 };
 
 }  // namespace vmwire

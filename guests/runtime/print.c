@@ -9,12 +9,25 @@ void guest_print(const char* text) {
   for (; *text != '\0'; ++text) print_char(*text);
 }
 
-static void print_number(uint64_t value, uint64_t base) {
+// Divides by less than 2^16 and gives the remainder; in pieces of 16 bits, since 32-bit guests have
+// no library that divides 64.
+static uint32_t divide(uint64_t* value, uint32_t by) {
+  uint64_t quotient = 0;
+  uint32_t remainder = 0;
+  for (int shift = 48; shift >= 0; shift -= 16) {
+    uint32_t piece = remainder << 16 | (uint32_t)(*value >> shift & 0xffff);
+    quotient = quotient << 16 | piece / by;
+    remainder = piece % by;
+  }
+  *value = quotient;
+  return remainder;
+}
+
+static void print_number(uint64_t value, uint32_t base) {
   char digits[20];  // 64 bits in decimal.
   int count = 0;
   do {
-    digits[count++] = "0123456789abcdef"[value % base];
-    value /= base;
+    digits[count++] = "0123456789abcdef"[divide(&value, base)];
   } while (value != 0);
   while (count > 0) print_char(digits[--count]);
 }

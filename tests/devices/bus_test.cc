@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -147,6 +148,89 @@ TEST_F(BusTest, WrappingWindowIsInvalid) {
 TEST_F(BusTest, WindowBeyondTheAddressSpaceIsOutOfRange) {
   EXPECT_THAT(bus_.Register(0xffff, 1, low_), IsOk());
   EXPECT_THAT(bus_.Register(0xfffe, 3, high_), StatusIs(absl::StatusCode::kOutOfRange));
+}
+
+TEST_F(BusTest, EqualAbsentAccessesAreOneRecordWithTheFirstValue) {
+  data_ = {std::byte{0x12}, std::byte{0x34}, std::byte{0}, std::byte{0}};
+  bus_.Write(0x80, std::span(data_).first(2));
+  data_[0] = std::byte{0x99};
+  bus_.Write(0x80, std::span(data_).first(2));
+  bus_.Read(0x80, std::span(data_).first(2));
+  bus_.Read(0x80, std::span(data_).first(1));
+  bus_.Read(0x70, data_);
+
+  const std::vector<AbsentAccess> absent = bus_.AbsentAccesses();
+
+  EXPECT_THAT(
+      absent,
+      ElementsAre(AbsentAccess{0x70, 4, false, 1, 0}, AbsentAccess{0x80, 1, false, 1, 0},
+                  AbsentAccess{0x80, 2, false, 1, 0}, AbsentAccess{0x80, 2, true, 2, 0x3412}));
+  EXPECT_EQ(bus_.absent_left_out(), 0u);
+}
+
+TEST_F(BusTest, WideAbsentWriteKeepsItsFirstEightBytes) {
+  const std::array<std::byte, 16> wide = {std::byte{1}, {}, {}, {}, {}, {}, {}, std::byte{2}};
+  bus_.Write(0x80, wide);
+
+  EXPECT_THAT(bus_.AbsentAccesses(),
+              ElementsAre(AbsentAccess{0x80, 16, true, 1, 0x0200000000000001}));
+}
+
+TEST_F(BusTest, AbsentAccessesBeyondTheMostAreOnlyCounted) {
+  for (uint64_t port = 0; port < kMaxAbsentAccesses + 3; ++port) {
+    bus_.Read(port, std::span(data_).first(1));
+  }
+  bus_.Read(0, std::span(data_).first(1));
+
+  const std::vector<AbsentAccess> absent = bus_.AbsentAccesses();
+
+  EXPECT_EQ(absent.size(), kMaxAbsentAccesses);
+  EXPECT_EQ(absent.front().count, 2u) << "one that is kept goes on being counted";
+  EXPECT_EQ(bus_.absent_left_out(), 3u);
+  EXPECT_EQ(bus_.absent_reads(), kMaxAbsentAccesses + 4);
+}
+
+TEST_F(BusTest, AccessesThatDevicesAnswerAreNotRecorded) {
+  ASSERT_THAT(bus_.Register(0x100, 8, low_), IsOk());
+
+  bus_.Read(0x100, data_);
+  bus_.Write(0x100, data_);
+
+  EXPECT_TRUE(bus_.AbsentAccesses().empty());
+}
+
+// Counts without a lock of its own, as a device model may.
+class CountingDevice : public Device {
+ public:
+  std::string Name() const override { return "counter"; }
+  void Read(uint64_t, std::span<std::byte>) override { ++accesses; }
+  void Write(uint64_t, std::span<const std::byte>) override { ++accesses; }
+
+  uint64_t accesses = 0;
+};
+
+TEST_F(BusTest, VcpusTogetherReachADeviceOneAtATime) {
+  constexpr uint64_t kThreads = 4;
+  constexpr uint64_t kRounds = 5000;
+  CountingDevice device;
+  ASSERT_THAT(bus_.Register(0x100, 8, device), IsOk());
+
+  std::vector<std::thread> vcpus;
+  for (uint64_t i = 0; i < kThreads; ++i) {
+    vcpus.emplace_back([this, i] {
+      std::array<std::byte, 1> data = {};
+      for (uint64_t round = 0; round < kRounds; ++round) {
+        bus_.Write(0x100 + i, data);
+        bus_.Read(0x104, data);
+        bus_.Read(0x200 + i, data);
+      }
+    });
+  }
+  for (std::thread& vcpu : vcpus) vcpu.join();
+
+  EXPECT_EQ(device.accesses, 2 * kThreads * kRounds);
+  EXPECT_EQ(bus_.absent_reads(), kThreads * kRounds);
+  EXPECT_EQ(bus_.AbsentAccesses().size(), kThreads);
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -18,6 +20,8 @@ namespace {
 // KVM's KVM_MEM_MAX_NR_PAGES.
 constexpr uint64_t kMaxSlotPages = (uint64_t{1} << 31) - 1;
 constexpr size_t kMaxCpuidEntries = 256;
+// An MSR that no CPU has.
+constexpr uint32_t kUnknownMsr = 0xdeadbeef;
 
 // Where KVM puts the data of a port access: the page after kvm_run's own.
 constexpr uint64_t kPortDataOffset = 4096;
@@ -141,6 +145,10 @@ absl::StatusOr<int> FakeKvm::CheckExtension(SystemFd system, int capability) {
   if (capability == KVM_CAP_IRQCHIP) return options_.irqchip ? 1 : 0;
   if (capability == KVM_CAP_PIT2) return options_.pit ? 1 : 0;
   if (capability == KVM_CAP_IRQFD) return options_.irqfd ? 1 : 0;
+  if (capability == KVM_CAP_NR_VCPUS || capability == KVM_CAP_MAX_VCPUS) {
+    return options_.vcpu_limit;
+  }
+  if (capability == KVM_CAP_TSC_DEADLINE_TIMER) return options_.irqchip ? 1 : 0;
   if (capability == KVM_CAP_IOEVENTFD) return options_.ioeventfd ? 1 : 0;
   return capability == KVM_CAP_USER_MEMORY || capability == KVM_CAP_IMMEDIATE_EXIT ? 1 : 0;
 }
@@ -159,7 +167,9 @@ absl::StatusOr<std::vector<kvm_cpuid_entry2>> FakeKvm::GetSupportedCpuid(SystemF
   kvm_cpuid_entry2 extended = {};
   extended.function = 0x80000008;
   extended.eax = 0x3028;  // 48 linear and 40 physical address bits.
-  return std::vector<kvm_cpuid_entry2>{kvm_cpuid_entry2{}, extended};
+  std::vector<kvm_cpuid_entry2> entries = options_.cpuid;
+  entries.push_back(extended);
+  return entries;
 }
 
 absl::StatusOr<VmFd> FakeKvm::CreateVm(SystemFd system) {
@@ -247,7 +257,7 @@ absl::StatusOr<VcpuFd> FakeKvm::CreateVcpu(VmFd vm, uint32_t id) {
   }
   ids.push_back(id);
   const VcpuFd fd{next_fd_++};
-  vcpus_[fd];
+  vcpus_[fd].id = id;
   return fd;
 }
 
@@ -302,9 +312,68 @@ absl::Status FakeKvm::SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) {
 absl::Status FakeKvm::SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) {
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set cpuid"));
-  StateOf(vcpu);
   if (entries.size() > kMaxCpuidEntries) return ErrnoStatus(E2BIG, "KVM_SET_CPUID2");
+  StateOf(vcpu).cpuid.assign(entries.begin(), entries.end());
   return absl::OkStatus();
+}
+
+std::vector<std::vector<kvm_cpuid_entry2>> FakeKvm::cpuids() const {
+  std::vector<std::vector<kvm_cpuid_entry2>> all;
+  for (const auto& [fd, state] : vcpus_) all.push_back(state.cpuid);
+  return all;
+}
+
+absl::Status FakeKvm::SetTssAddress(VmFd vm, uint64_t address) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter(absl::StrFormat("kvm set tss address 0x%x", address)));
+  if (!vms_.contains(vm)) return ErrnoStatus(EBADF, "KVM_SET_TSS_ADDR");
+  return absl::OkStatus();
+}
+
+absl::Status FakeKvm::SetMsrs(VcpuFd vcpu, std::span<const kvm_msr_entry> msrs) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set msrs"));
+  for (const kvm_msr_entry& msr : msrs) {
+    if (msr.index == kUnknownMsr) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("KVM_SET_MSRS: MSR 0x%x = 0x%x is not taken", msr.index, msr.data));
+    }
+    StateOf(vcpu).msrs[msr.index] = msr.data;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<kvm_xcrs> FakeKvm::GetXcrs(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get xcrs"));
+  StateOf(vcpu);
+  kvm_xcrs xcrs = {};
+  xcrs.nr_xcrs = 1;
+  xcrs.xcrs[0].value = 1;  // XCR0 of a CPU after reset: x87.
+  return xcrs;
+}
+
+absl::StatusOr<kvm_vcpu_events> FakeKvm::GetVcpuEvents(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get vcpu events"));
+  return StateOf(vcpu).events;
+}
+
+absl::Status FakeKvm::SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set vcpu events"));
+  if (events.exception.injected != 0 && (events.exception.nr > 31 || events.exception.nr == 2)) {
+    return ErrnoStatus(EINVAL, "KVM_SET_VCPU_EVENTS");
+  }
+  StateOf(vcpu).events = events;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint32_t> FakeKvm::GetMpState(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get mp state"));
+  StateOf(vcpu);
+  return mp_state_;
 }
 
 absl::StatusOr<uint64_t> FakeKvm::GetTscKhz(VcpuFd vcpu) {
@@ -330,6 +399,13 @@ absl::StatusOr<kvm_translation> FakeKvm::Translate(VcpuFd vcpu, uint64_t linear)
 }
 
 absl::StatusOr<RunResult> FakeKvm::Run(VcpuFd vcpu) {
+  // Nobody ever starts the others: they sleep until they are kicked.
+  if (StateOf(vcpu).id != 0) {
+    while (__atomic_load_n(&StateOf(vcpu).run->immediate_exit, __ATOMIC_RELAXED) == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return RunResult::kInterrupted;
+  }
   const JournalScope scope(journal_);
   VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm run"));
   VcpuState& state = StateOf(vcpu);

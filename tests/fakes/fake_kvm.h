@@ -10,7 +10,8 @@
 // ioeventfd is taken once, and only what is there is taken back.
 //
 // Invariants: at its death no descriptor is open and nothing is mapped, or the test fails.
-// Thread safety: none, but that a step of a script may wait for another thread.
+// Thread safety: none, but that a step of a script may wait for another thread, and that vCPUs may
+// run at the same time: the first plays the script, the others sleep until they are kicked.
 #ifndef VMWIRE_TESTS_FAKES_FAKE_KVM_H_
 #define VMWIRE_TESTS_FAKES_FAKE_KVM_H_
 
@@ -49,6 +50,9 @@ class FakeKvm final : public KvmApi {
     bool pit = true;
     bool irqfd = true;
     bool ioeventfd = true;
+    int vcpu_limit = 4;  // KVM_CAP_NR_VCPUS, KVM_CAP_MAX_VCPUS.
+    // What KVM_GET_SUPPORTED_CPUID has beside leaf 0x80000008.
+    std::vector<kvm_cpuid_entry2> cpuid = {kvm_cpuid_entry2{}};
     uint64_t guest_memfd_flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
   };
 
@@ -80,6 +84,10 @@ class FakeKvm final : public KvmApi {
   size_t live_irqfds() const;
   size_t live_ioeventfds() const;
   size_t steps_left() const { return script_.size(); }
+  // What every vCPU then says of itself (KVM_MP_STATE_*).
+  void SetMpState(uint32_t state) { mp_state_ = state; }
+  // What was set for the vCPUs, in the order of their making.
+  std::vector<std::vector<kvm_cpuid_entry2>> cpuids() const;
   // The translation of a page; identity for pages that are never set. nullopt: not mapped by the
   // guest.
   void SetTranslation(uint64_t linear_page, std::optional<uint64_t> physical_page);
@@ -96,6 +104,7 @@ class FakeKvm final : public KvmApi {
   absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) override;
   absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) override;
   absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) override;
+  absl::Status SetTssAddress(VmFd vm, uint64_t address) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
   absl::StatusOr<kvm_run*> MapRun(VcpuFd vcpu, size_t size) override;
   void UnmapRun(kvm_run* run, size_t size) override;
@@ -104,6 +113,11 @@ class FakeKvm final : public KvmApi {
   absl::StatusOr<kvm_sregs> GetSregs(VcpuFd vcpu) override;
   absl::Status SetSregs(VcpuFd vcpu, const kvm_sregs& sregs) override;
   absl::Status SetCpuid(VcpuFd vcpu, std::span<const kvm_cpuid_entry2> entries) override;
+  absl::Status SetMsrs(VcpuFd vcpu, std::span<const kvm_msr_entry> msrs) override;
+  absl::StatusOr<kvm_xcrs> GetXcrs(VcpuFd vcpu) override;
+  absl::StatusOr<kvm_vcpu_events> GetVcpuEvents(VcpuFd vcpu) override;
+  absl::Status SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) override;
+  absl::StatusOr<uint32_t> GetMpState(VcpuFd vcpu) override;
   absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) override;
   absl::StatusOr<kvm_translation> Translate(VcpuFd vcpu, uint64_t linear) override;
   absl::StatusOr<RunResult> Run(VcpuFd vcpu) override;
@@ -122,8 +136,12 @@ class FakeKvm final : public KvmApi {
     std::vector<kvm_ioeventfd> ioeventfds;
   };
   struct VcpuState {
+    uint32_t id = 0;
     kvm_regs regs = {};
     kvm_sregs sregs = {};
+    kvm_vcpu_events events = {};
+    std::map<uint32_t, uint64_t> msrs;
+    std::vector<kvm_cpuid_entry2> cpuid;
     kvm_run* run = nullptr;
   };
 
@@ -138,6 +156,7 @@ class FakeKvm final : public KvmApi {
   Journal& journal_;
   const Options options_;
   int next_fd_ = 100;
+  uint32_t mp_state_ = KVM_MP_STATE_RUNNABLE;
   std::map<SystemFd, bool> systems_;
   std::map<VmFd, VmState> vms_;
   std::map<VcpuFd, VcpuState> vcpus_;

@@ -309,6 +309,66 @@ TEST_P(KvmContractTest, SupportedCpuidIsTaken) {
   EXPECT_THAT(vcpu->SetCpuid(entries), IsOk());
 }
 
+TEST_P(KvmContractTest, MsrsAreSetUpToTheFirstThatDoesNotExist) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+  const kvm_msr_entry star = {.index = 0xc0000081, .reserved = 0, .data = 0x23001000000000};
+  const kvm_msr_entry unknown = {.index = 0xdeadbeef, .reserved = 0, .data = 1};
+
+  EXPECT_THAT(vcpu->SetMsrs(std::vector{star}), IsOk());
+  const absl::Status refused = vcpu->SetMsrs(std::vector{star, unknown});
+  EXPECT_THAT(refused, StatusIs(kInvalid));
+  EXPECT_NE(refused.message().find("0xdeadbeef"), absl::string_view::npos) << refused;
+}
+
+TEST_P(KvmContractTest, ExtendedControlRegisterStartsWithX87Only) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+
+  const absl::StatusOr<kvm_xcrs> xcrs = vcpu->GetXcrs();
+
+  if (!xcrs.ok()) GTEST_SKIP() << "this KVM has no KVM_CAP_XCRS: " << xcrs.status();
+  ASSERT_GE(xcrs->nr_xcrs, 1u);
+  EXPECT_EQ(xcrs->xcrs[0].xcr, 0u);
+  EXPECT_EQ(xcrs->xcrs[0].value, 1u);
+}
+
+TEST_P(KvmContractTest, InjectedExceptionIsReadBack) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(kvm_vcpu_events events, vcpu->GetVcpuEvents());
+  EXPECT_EQ(events.exception.injected, 0);
+  events.exception.injected = 1;
+  events.exception.nr = 13;
+  events.exception.has_error_code = 1;
+  events.exception.error_code = 0x18;
+  ASSERT_THAT(vcpu->SetVcpuEvents(events), IsOk());
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const kvm_vcpu_events after, vcpu->GetVcpuEvents());
+
+  EXPECT_EQ(after.exception.injected, 1);
+  EXPECT_EQ(after.exception.nr, 13);
+  EXPECT_EQ(after.exception.error_code, 0x18u);
+}
+
+TEST_P(KvmContractTest, ExceptionThatNoCpuHasIsInvalid) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(kvm_vcpu_events events, vcpu->GetVcpuEvents());
+  events.exception.injected = 1;
+  events.exception.nr = 32;
+
+  EXPECT_THAT(vcpu->SetVcpuEvents(events), StatusIs(kInvalid));
+}
+
+TEST_P(KvmContractTest, FirstVcpuIsRunnable) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const uint32_t state, vcpu->GetMpState());
+
+  EXPECT_EQ(state, static_cast<uint32_t>(KVM_MP_STATE_RUNNABLE));
+}
+
+TEST_P(KvmContractTest, TssAddressInTheHoleIsTaken) {
+  EXPECT_THAT(kvm_->SetTssAddress(vm_->fd(), 0xfffbd000), IsOk());
+}
+
 TEST_P(KvmContractTest, ImmediateExitComesBackBeforeTheGuestRuns) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
   vcpu->run().immediate_exit = 1;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "devices/bus.h"
+#include "devices/exit_latch.h"
 #include "devices/exit_port/exit_port.h"
 #include "devices/serial/serial_16550.h"
 #include "memory/guest_memory.h"
@@ -24,6 +25,7 @@
 #include "memory/vm_map.h"
 #include "memory/vm_object.h"
 #include "memory/wire_policy.h"
+#include "tests/fakes/recording_line.h"
 #include "tests/support/map_fixture.h"
 #include "tests/support/status_matchers.h"
 #include "vmm/kvm_api_linux.h"
@@ -82,7 +84,7 @@ class KvmRunTest : public testing::Test {
     regs.rsp = kCode;
     regs.rflags = 2;
     EXPECT_THAT(vcpu_->SetRegs(regs), IsOk());
-    RunLoop loop({*vcpu_, ports_, mmio_, exit_port_, memory_}, stop);
+    RunLoop loop({*vcpu_, ports_, mmio_, exit_latch_, memory_, complete_emulation_}, stop);
     RunOutcome outcome = loop.Run();
     serial_.Flush();
     stats_ = loop.stats();
@@ -103,13 +105,17 @@ class KvmRunTest : public testing::Test {
   std::unique_ptr<Vcpu> vcpu_;
   std::string printed_;
   std::function<void()> on_line_;  // Called when the guest has printed one.
+  RecordingLine serial_line_;
   Serial16550 serial_{[this](std::span<const std::byte> bytes) {
-    printed_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    if (on_line_) on_line_();
-  }};
-  ExitPort exit_port_;
+                        printed_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+                        if (on_line_) on_line_();
+                      },
+                      serial_line_};
+  ExitLatch exit_latch_;
+  ExitPort exit_port_{exit_latch_};
   Bus ports_{"port I/O", kPortSpaceSize};
   Bus mmio_{"MMIO", kMmioSpaceSize};
+  bool complete_emulation_ = false;
   RunStats stats_;
 };
 

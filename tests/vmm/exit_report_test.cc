@@ -16,6 +16,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
+using testing::StartsWith;
 
 class ExitReportTest : public testing::Test {
  protected:
@@ -149,6 +150,50 @@ TEST_F(ExitReportTest, ReasonsAreDescribedWithTheirData) {
   run.fail_entry.cpu = 3;
   EXPECT_EQ(DescribeReason(run),
             "KVM_EXIT_FAIL_ENTRY: hardware entry failure reason 0x80000021 on CPU 3");
+}
+
+TEST_F(ExitReportTest, DeathHasReasonCauseStateWalksAndHistory) {
+  machine_.StartLongMode(0x2000);
+  kvm_run& run = machine_.vcpu().run();
+  run.exit_reason = KVM_EXIT_SHUTDOWN;
+  ExitHistory history;
+  history.Add(run, machine_.vcpu().run_bytes());
+
+  const std::string report = DescribeDeath(machine_.vcpu(), machine_.memory(), history);
+
+  EXPECT_THAT(
+      report,
+      StartsWith("KVM_EXIT_SHUTDOWN: the guest had a triple fault\nlikely cause: RIP 0x2000 "
+                 "is not mapped"));
+  EXPECT_THAT(report,
+              AllOf(HasSubstr("  rip 0000000000002000"), HasSubstr("  code at 0x2000 (64-bit)"),
+                    HasSubstr("  page walk of RIP 0x2000 ("), HasSubstr("  page walk of RSP 0x0 ("),
+                    HasSubstr("  page walk of the next push 0xfffffffffffffff8"),
+                    HasSubstr("  last exits, of 1:\n    1  KVM_EXIT_SHUTDOWN\n")));
+}
+
+TEST_F(ExitReportTest, CpuOfAMachineWithSeveralIsNamed) {
+  EXPECT_THAT(DescribeDeath(machine_.vcpu(), machine_.memory(), {}, 3), StartsWith("CPU 3: KVM_"));
+  EXPECT_THAT(DescribeStopped(machine_.vcpu(), machine_.memory(), {}, 0),
+              StartsWith("CPU 0: stopped\n"));
+}
+
+TEST_F(ExitReportTest, StoppedCpuThatHaltedIsSaidToHaveHalted) {
+  kvm_regs regs = {};
+  regs.rip = 0x3001;
+  ASSERT_TRUE(machine_.vcpu().SetRegs(regs).ok());
+  machine_.Store(0x3000, {0xf4, 0xeb, 0xfe});
+
+  EXPECT_THAT(DescribeStopped(machine_.vcpu(), machine_.memory(), {}),
+              AllOf(StartsWith("stopped\nlikely cause: halted with interrupts off"),
+                    HasSubstr("  no exits\n")));
+}
+
+TEST_F(ExitReportTest, DeathWhoseRegistersCannotBeReadStillHasItsHistory) {
+  machine_.journal().FailNth(1, EIO);
+
+  EXPECT_THAT(DescribeDeath(machine_.vcpu(), machine_.memory(), {}),
+              AllOf(HasSubstr("registers"), HasSubstr("no exits")));
 }
 
 }  // namespace

@@ -8,9 +8,12 @@
 #include <cstring>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "devices/exit_port/exit_port.h"
 #include "devices/serial/serial_16550.h"
+#include "tests/fakes/recording_line.h"
 #include "tests/support/status_matchers.h"
 #include "tests/vmm/fake_machine.h"
 
@@ -53,15 +56,18 @@ class RunLoopTest : public testing::Test {
 
   FakeMachine machine_;
   std::string printed_;
+  RecordingLine line_;
   Serial16550 serial_{[this](std::span<const std::byte> bytes) {
-    printed_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  }};
-  ExitPort exit_port_;
+                        printed_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+                      },
+                      line_};
+  ExitLatch exit_latch_;
+  ExitPort exit_port_{exit_latch_};
   EightBytes registers_;
   Bus ports_{"port I/O", kPortSpaceSize};
   Bus mmio_{"MMIO", kMmioSpaceSize};
   StopRequest stop_;
-  RunLoop loop_{{machine_.vcpu(), ports_, mmio_, exit_port_, machine_.memory()}, stop_};
+  RunLoop loop_{{machine_.vcpu(), ports_, mmio_, exit_latch_, machine_.memory()}, stop_};
 };
 
 TEST_F(RunLoopTest, HaltEndsTheRun) {
@@ -82,6 +88,18 @@ TEST_F(RunLoopTest, ExitPortEndsTheRunWithItsCode) {
   EXPECT_EQ(outcome.kind, Kind::kExited);
   EXPECT_EQ(outcome.code, 0x2au);
   EXPECT_EQ(kvm().steps_left(), 1u) << "the guest ran on after it had ended";
+}
+
+TEST_F(RunLoopTest, PowerOffAndResetEndTheRun) {
+  for (const auto& [request, kind] : {std::pair(ExitRequest::Kind::kPowerOff, Kind::kPoweredOff),
+                                      std::pair(ExitRequest::Kind::kReset, Kind::kReset)}) {
+    ExitLatch latch;
+    latch.Request({request});
+    RunLoop loop({machine_.vcpu(), ports_, mmio_, latch, machine_.memory()}, stop_);
+    kvm().PushOut(0x80, {1});
+
+    EXPECT_EQ(loop.Run().kind, kind);
+  }
 }
 
 TEST_F(RunLoopTest, ExceptionPortEndsTheRunWithTheVector) {

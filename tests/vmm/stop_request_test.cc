@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 namespace vmwire {
 namespace {
@@ -35,7 +36,7 @@ TEST(StopRequestTest, FirstRequestStays) {
   stop.Stop(SIGTERM);
 
   EXPECT_TRUE(stop.requested());
-  EXPECT_EQ(stop.signal(), SIGINT);
+  EXPECT_EQ(stop.reason(), SIGINT);
 }
 
 TEST(StopRequestTest, StopOnTheTargetsThreadMarksAtOnce) {
@@ -87,6 +88,38 @@ TEST(StopRequestTest, TargetBeginsUnmarked) {
   EXPECT_FALSE(ImmediateExit(run));
 }
 
+TEST(StopRequestTest, StopMarksTheTargetOfEveryThread) {
+  constexpr int kThreads = 4;
+  StopRequest stop;
+  std::atomic<int> ready = 0;
+  std::atomic<int> marked = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      kvm_run run = {};
+      const StopRequest::Target target(stop, run);
+      ++ready;
+      if (WaitForMark(run)) ++marked;
+    });
+  }
+  while (ready.load() != kThreads) std::this_thread::yield();
+
+  stop.Stop(StopRequest::kTimeLimit);
+
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(marked.load(), kThreads);
+  EXPECT_EQ(stop.reason(), StopRequest::kTimeLimit);
+}
+
+TEST(StopRequestTest, PlaceOfATargetIsFreeAgain) {
+  StopRequest stop;
+  kvm_run run = {};
+
+  for (uint32_t i = 0; i < 2 * kMaxCpus; ++i) const StopRequest::Target target(stop, run);
+
+  EXPECT_FALSE(stop.requested());
+}
+
 TEST(StopRequestTest, StopAfterTheTargetTouchesNothing) {
   StopRequest stop;
   kvm_run run = {};
@@ -113,7 +146,7 @@ TEST(StopRequestTest, SignalHandlerMayStop) {
   raise(SIGUSR1);
 
   EXPECT_TRUE(ImmediateExit(run));
-  EXPECT_EQ(stop.signal(), SIGUSR1);
+  EXPECT_EQ(stop.reason(), SIGUSR1);
   sigaction(SIGUSR1, &before, nullptr);
 }
 

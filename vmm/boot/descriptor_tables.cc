@@ -59,6 +59,17 @@ absl::Status WriteGdt(const GuestMemory& memory) {
   return memory.Write(kGdtAddress, std::as_bytes(std::span(gdt)));
 }
 
+BootBlock FlatGdt(StartMode mode) {
+  const std::array<uint64_t, (kFlatGdtLimit + 1) / 8> gdt = {
+      0,
+      0,
+      Descriptor(0, kFlatLimit, kAccessCode, IsLongMode(mode) ? kFlags64Bit : kFlags32Bit),
+      Descriptor(0, kFlatLimit, kAccessData, kFlags32Bit),
+  };
+  const auto bytes = std::as_bytes(std::span(gdt));
+  return {.address = kGdtAddress, .bytes = {bytes.begin(), bytes.end()}};
+}
+
 absl::Status WriteTss(const GuestMemory& memory) {
   std::array<std::byte, kTssLimit + 1> tss = {};
   Put(tss, kTssRsp0, kRing0StackTop.value());

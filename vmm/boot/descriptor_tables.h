@@ -10,6 +10,8 @@
 
 #include "absl/status/status.h"
 #include "memory/guest_memory.h"
+#include "vmm/boot/boot_block.h"
+#include "vmm/boot/start_mode.h"
 
 namespace vmwire {
 
@@ -21,6 +23,11 @@ inline constexpr uint16_t kRing3Code64Selector = 0x20 | 3;
 inline constexpr uint16_t kTssSelector = 0x28;  // Takes two entries.
 inline constexpr uint16_t kRing0Code32Selector = 0x38;
 inline constexpr uint16_t kGdtLimit = 0x40 - 1;
+
+// Of FlatGdt: those that Linux' boot protocol asks for (__BOOT_CS, __BOOT_DS).
+inline constexpr uint16_t kFlatCodeSelector = 0x10;
+inline constexpr uint16_t kFlatDataSelector = 0x18;
+inline constexpr uint16_t kFlatGdtLimit = 0x20 - 1;
 
 // The vectors that the CPU itself raises.
 inline constexpr uint32_t kExceptionVectors = 32;
@@ -35,6 +42,10 @@ inline constexpr uint32_t kTssLimit = kTssFixedSize + kRing3PortEnd / 8;
 
 // Writes the GDT. Errors as GuestMemory::Write.
 absl::Status WriteGdt(const GuestMemory& memory);
+
+// The GDT of a start by somebody else's protocol, for kGdtAddress: flat code of the mode's width at
+// kFlatCodeSelector, flat data at kFlatDataSelector. REQUIRES: kProtected32 or kLong64Ring0.
+BootBlock FlatGdt(StartMode mode);
 
 // Writes the TSS: RSP0, IST1 for exceptions, and the I/O permission bitmap. Errors as
 // GuestMemory::Write.

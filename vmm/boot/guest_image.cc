@@ -6,19 +6,54 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "memory/status_macros.h"
-#include "vmm/boot/elf_loader.h"
-#include "vmm/boot/flat_loader.h"
+#include "vmm/boot/boot_plan.h"
+#include "vmm/boot/image_description.h"
+#include "vmm/boot/image_detection.h"
 #include "vmm/boot/image_file.h"
 
 namespace vmwire {
 namespace {
 
-absl::Status UnknownFormat(const std::string& path, uint64_t size) {
-  return absl::InvalidArgumentError(absl::StrFormat(
-      "%s (%d bytes) is not a guest image: looked for the ELF magic (7f 45 4c 46) at offset 0 and "
-      "for a boot sector's signature (55 aa) at offset 510. To load it as it is, say `--format "
-      "flat --start real16|protected32|long64-ring0|long64-ring3`",
-      path, size));
+bool TakesManyModules(BootProtocol protocol) {
+  return protocol == BootProtocol::kMultiboot1 || protocol == BootProtocol::kMultiboot2;
+}
+
+// Whether the image's protocol has a place for what the options give beside it.
+absl::Status CheckExtras(const GuestImage& image, const ImageOptions& options) {
+  const BootProtocol protocol = ProtocolOf(image.format);
+  const std::string what = options.modules.empty() ? "command line" : "initrd or module";
+  if (protocol == BootProtocol::kVmwire &&
+      !(options.command_line.empty() && options.modules.empty())) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: an image of the format \"%s\" takes no %s: leave it out, or use a multiboot, PVH or "
+        "Linux image (`--format` forces one)",
+        image.path, ToString(image.format), what));
+  }
+  if (options.modules.size() > 1 && !TakesManyModules(protocol)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: an image of the format \"%s\" takes one module, its initrd, not %d: join archives by "
+        "writing one behind the other",
+        image.path, ToString(image.format), options.modules.size()));
+  }
+  return absl::OkStatus();
+}
+
+// Whole pages, as PlaceModules gives them.
+uint64_t ModulePages(const GuestImage& image) {
+  uint64_t bytes = 0;
+  for (const ImageModule& module : image.modules) {
+    bytes += CheckedAlignUp(module.bytes.size(), kPageSize).value_or(0);
+  }
+  return bytes;
+}
+
+// Where the image ends in memory below the hole.
+GuestAddress LowEnd(const GuestImage& image) {
+  GuestAddress end = kImageAddress;
+  for (const ImageSegment& segment : image.segments) {
+    if (segment.end() <= kMmioHoleStart) end = std::max(end, segment.end());
+  }
+  return end;
 }
 
 }  // namespace
@@ -29,6 +64,16 @@ std::string ToString(ImageFormat format) {
       return "ELF64 x86-64, static";
     case ImageFormat::kFlat:
       return "flat";
+    case ImageFormat::kMultiboot1:
+      return "multiboot";
+    case ImageFormat::kMultiboot2:
+      return "multiboot2";
+    case ImageFormat::kPvh:
+      return "PVH";
+    case ImageFormat::kBzImage:
+      return "Linux bzImage";
+    case ImageFormat::kVmlinux:
+      return "Linux vmlinux";
   }
   return "unknown";
 }
@@ -41,13 +86,45 @@ std::string ToString(ImageFormatChoice choice) {
       return "elf";
     case ImageFormatChoice::kFlat:
       return "flat";
+    case ImageFormatChoice::kMultiboot:
+      return "multiboot";
+    case ImageFormatChoice::kMultiboot2:
+      return "multiboot2";
+    case ImageFormatChoice::kPvh:
+      return "pvh";
+    case ImageFormatChoice::kLinux:
+      return "linux";
   }
   return "unknown";
 }
 
+BootProtocol ProtocolOf(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kElf64:
+    case ImageFormat::kFlat:
+      return BootProtocol::kVmwire;
+    case ImageFormat::kMultiboot1:
+      return BootProtocol::kMultiboot1;
+    case ImageFormat::kMultiboot2:
+      return BootProtocol::kMultiboot2;
+    case ImageFormat::kPvh:
+      return BootProtocol::kPvh;
+    case ImageFormat::kBzImage:
+    case ImageFormat::kVmlinux:
+      return BootProtocol::kLinux;
+  }
+  return BootProtocol::kVmwire;
+}
+
 absl::StatusOr<GuestImage> LoadGuestImage(const std::string& path, const ImageOptions& options) {
   VMWIRE_ASSIGN_OR_RETURN(std::vector<std::byte> file, ReadImageFile(path));
-  return ParseGuestImage(path, std::move(file), options);
+  VMWIRE_ASSIGN_OR_RETURN(GuestImage image, ParseGuestImage(path, std::move(file), options));
+  for (const ModuleOption& module : options.modules) {
+    VMWIRE_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, ReadImageFile(module.path, "module"));
+    image.modules.push_back(
+        {.path = module.path, .command_line = module.command_line, .bytes = std::move(bytes)});
+  }
+  return image;
 }
 
 absl::StatusOr<GuestImage> ParseGuestImage(const std::string& path, std::vector<std::byte> file,
@@ -56,23 +133,9 @@ absl::StatusOr<GuestImage> ParseGuestImage(const std::string& path, std::vector<
   GuestImage image;
   image.path = path;
   image.file = std::move(file);
-  const bool elf = options.format == ImageFormatChoice::kElf ||
-                   (options.format == ImageFormatChoice::kAuto && HasElfMagic(image.file));
-  if (elf) {
-    VMWIRE_RETURN_IF_ERROR(LoadElf(options.start, image));
-    return image;
-  }
-  const bool boot_sector = HasBootSignature(image.file);
-  if (options.format == ImageFormatChoice::kAuto && !boot_sector) {
-    return UnknownFormat(path, image.file.size());
-  }
-  if (!options.start.has_value() && !boot_sector) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path,
-        " has no boot sector's signature (55 aa at offset 510), so a flat image needs `--start "
-        "real16|protected32|long64-ring0|long64-ring3`"));
-  }
-  VMWIRE_RETURN_IF_ERROR(LoadFlat(options.start.value_or(StartMode::kReal16), image));
+  VMWIRE_RETURN_IF_ERROR(LoadByFormat(options, image));
+  VMWIRE_RETURN_IF_ERROR(CheckExtras(image, options));
+  image.command_line = options.command_line;
   return image;
 }
 
@@ -83,7 +146,13 @@ std::optional<uint64_t> MemoryNeeded(const GuestImage& image) {
     if (!bytes.has_value()) return std::nullopt;
     needed = std::max(needed, *bytes);
   }
-  return needed;
+  if (image.modules.empty()) return needed;
+  const std::optional<uint64_t> behind = MemoryNeededFor(LowEnd(image), ModulePages(image));
+  if (behind.has_value()) return std::max(needed, *behind);
+  // An image near the end of what a guest can have there may leave room before itself.
+  const absl::StatusOr<GuestLayout> most = GuestLayout::Create(kMmioHoleStart.value(), 64);
+  if (!most.ok() || !PlaceModules(image, *most).ok()) return std::nullopt;
+  return std::max(needed, kMmioHoleStart.value());
 }
 
 absl::Status CheckStartable(const GuestImage& image) {
@@ -94,7 +163,12 @@ absl::Status CheckStartable(const GuestImage& image) {
         "memory is never at [3 GiB, 4 GiB) nor above 129 GiB",
         image.path, segment.address.value(), segment.end().value()));
   }
-  return absl::OkStatus();
+  if (MemoryNeeded(image).has_value()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("%s: its modules, %d bytes in whole pages, have no room behind it below 3 "
+                      "GiB: no memory size "
+                      "will do",
+                      image.path, ModulePages(image)));
 }
 
 absl::Status CheckFits(const GuestImage& image, const GuestLayout& layout) {
@@ -108,7 +182,7 @@ absl::Status CheckFits(const GuestImage& image, const GuestLayout& layout) {
         image.path, segment.address.value(), segment.end().value(), layout.memory_bytes(),
         MemoryNeeded(image).value_or(kMaxGuestMemory) / kMiB));
   }
-  return absl::OkStatus();
+  return image.modules.empty() ? absl::OkStatus() : PlaceModules(image, layout).status();
 }
 
 absl::Status WriteImage(const GuestImage& image, const GuestMemory& memory) {
@@ -125,6 +199,9 @@ std::string Describe(const GuestImage& image) {
   absl::StrAppendFormat(&text, "image         %s\n", image.path);
   absl::StrAppendFormat(&text, "format        %s, %d bytes\n", ToString(image.format),
                         image.file.size());
+  for (const std::string& finding : image.findings) {
+    absl::StrAppendFormat(&text, "found         %s\n", finding);
+  }
   absl::StrAppendFormat(&text, "start mode    %s\n", ToString(image.start));
   absl::StrAppendFormat(&text, "entry         0x%x\n", image.entry.value());
   for (const ImageSegment& segment : image.segments) {
@@ -138,6 +215,7 @@ std::string Describe(const GuestImage& image) {
   for (const GuestRange& window : image.dma_windows) {
     absl::StrAppendFormat(&text, "DMA window    %s, %d bytes\n", window.ToString(), window.size());
   }
+  text += DescribeProtocol(image);
   const std::optional<uint64_t> needed = MemoryNeeded(image);
   if (needed.has_value()) {
     absl::StrAppendFormat(&text, "memory needed %d MiB\n", *needed / kMiB);

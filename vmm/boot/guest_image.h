@@ -1,7 +1,9 @@
 // A guest image: what its file says is to lie where in guest memory, and how it is entered.
 //
-// Two formats. ELF: a static ELF64 executable for x86-64, see elf_loader.h. Flat: bytes that are
-// loaded as they are, at 0x7c00 for real mode and at 1 MiB for the other modes.
+// Ours are static ELF64 executables (elf_loader.h) and flat binaries, loaded as they are, at 0x7c00
+// for real mode and at 1 MiB for the other modes. Those of others are multiboot 1 and 2
+// (multiboot_loader.h), PVH and Linux' vmlinux (pvh_loader.h), and Linux' bzImage
+// (bzimage_loader.h).
 //
 // Invariants (of what LoadGuestImage and ParseGuestImage return): at least one segment; segments
 // are in the order of their addresses, not empty, disjoint, do not wrap and begin at kImageAddress
@@ -31,10 +33,21 @@
 
 namespace vmwire {
 
-enum class ImageFormat { kElf64, kFlat };
+enum class ImageFormat { kElf64, kFlat, kMultiboot1, kMultiboot2, kPvh, kBzImage, kVmlinux };
 
-// "ELF64 x86-64, static", "flat".
+// "ELF64 x86-64, static", "flat", "multiboot", "multiboot2", "PVH", "Linux bzImage",
+// "Linux vmlinux".
 std::string ToString(ImageFormat format);
+
+// How an image is told of its machine.
+enum class BootProtocol {
+  kVmwire,      // Boot info, vmm/guest_layout.h.
+  kMultiboot1,  // Multiboot Specification 0.6.96.
+  kMultiboot2,  // Multiboot2 Specification 2.0.
+  kPvh,         // hvm_start_info (Xen, "x86/HVM direct boot ABI").
+  kLinux,       // boot_params (Linux, Documentation/arch/x86/boot.rst).
+};
+BootProtocol ProtocolOf(ImageFormat format);
 
 struct ImageSegment {
   GuestAddress address;
@@ -46,6 +59,26 @@ struct ImageSegment {
   GuestAddress end() const { return GuestAddress(address.value() + memory_size); }
 };
 
+// A file that is loaded beside the image: an initrd, a multiboot module.
+struct ImageModule {
+  std::string path;
+  std::string command_line;
+  std::vector<std::byte> bytes;
+};
+
+// What a bzImage says of itself beside its segment (Linux, Documentation/arch/x86/boot.rst).
+struct LinuxSetup {
+  std::vector<std::byte> header;  // From offset 0x1f1 of the file to the end of the setup header.
+  uint32_t initrd_address_max = 0x37ffffff;
+  uint32_t command_line_size = 255;
+  std::string version;  // As the kernel prints it; empty if it does not say.
+};
+
+// What a multiboot header asks for beside its segments.
+struct MultibootRequest {
+  bool page_aligned_modules = false;
+};
+
 struct GuestImage {
   std::string path;
   ImageFormat format = ImageFormat::kFlat;
@@ -54,6 +87,12 @@ struct GuestImage {
   std::vector<ImageSegment> segments;
   std::vector<GuestRange> dma_windows;  // As the image's note declares them, in that order.
   std::vector<std::byte> file;          // All of it.
+  std::string command_line;
+  std::vector<ImageModule> modules;  // Of kPvh and kLinux at most one, the initrd.
+  LinuxSetup linux_setup = {};       // Of kBzImage; of kVmlinux the limits.
+  MultibootRequest multiboot = {};   // Of kMultiboot1 and kMultiboot2.
+  // What in the file says that it is of this format, and what of that is not done; for people.
+  std::vector<std::string> findings = {};
 
   // The bytes that the file holds for `segment`, which is one of `segments`.
   std::span<const std::byte> BytesOf(const ImageSegment& segment) const {
@@ -64,45 +103,57 @@ struct GuestImage {
   GuestAddress end_address() const { return segments.back().end(); }
 };
 
-enum class ImageFormatChoice { kAuto, kElf, kFlat };
+enum class ImageFormatChoice { kAuto, kElf, kFlat, kMultiboot, kMultiboot2, kPvh, kLinux };
 
-// "auto", "elf", "flat".
+// "auto", "elf", "flat", "multiboot", "multiboot2", "pvh", "linux".
 std::string ToString(ImageFormatChoice choice);
+
+struct ModuleOption {
+  std::string path;
+  std::string command_line;
+};
 
 struct ImageOptions {
   ImageFormatChoice format = ImageFormatChoice::kAuto;
   // Without: what the image says of itself.
   std::optional<StartMode> start = std::nullopt;
+  std::string command_line = {};
+  std::vector<ModuleOption> modules = {};  // An initrd is the first of them.
 };
 
-// Reads and parses the image at `path`. Unless the options say the format, the content does: the
-// ELF magic, else the signature of a boot sector (bytes 0x55 0xaa at offset 510).
-// InvalidArgument, naming the path, the reason and for a malformed file the offset: the file cannot
-// be used (see image_file.h), it is in no known format, it is malformed, or the options do not suit
-// it (a flat image without signature needs a start mode; an ELF image starts in long mode only).
+// Reads and parses the image at `path`, and reads the modules of the options. Unless the options
+// say the format, the content does, see image_detection.h.
+// InvalidArgument, naming the path, the reason and for a malformed file the offset: the file or
+// that of a module cannot be used (see image_file.h), it is in no known format, it is malformed, or
+// the options do not suit it: a flat image without signature needs a start mode; the other formats
+// start in some modes only; images of BootProtocol::kVmwire take neither command line nor modules,
+// and those of kPvh and kLinux one module at most.
 absl::StatusOr<GuestImage> LoadGuestImage(const std::string& path, const ImageOptions& options);
 
-// The same of bytes that are in memory already; `path` is for messages.
+// The same of bytes that are in memory already; `path` is for messages. Modules are checked, but
+// not read.
 absl::StatusOr<GuestImage> ParseGuestImage(const std::string& path, std::vector<std::byte> file,
                                            const ImageOptions& options);
 
-// The least memory size, in whole MiB, with which `image` can be started; nullopt if no size will
-// do: a segment lies in the MMIO hole or beyond what a guest can have.
+// The least memory size, in whole MiB, with which `image` can be started, its modules behind its
+// segments if they have room there; nullopt if no size will do: a segment lies in the MMIO hole or
+// beyond what a guest can have, or the modules have no room below the hole.
 std::optional<uint64_t> MemoryNeeded(const GuestImage& image);
 
-// InvalidArgument unless there is a memory size with which `image` can be started.
+// InvalidArgument, naming what has no place, unless MemoryNeeded has an answer.
 absl::Status CheckStartable(const GuestImage& image);
 
-// InvalidArgument, naming the segment and the memory size to ask for, unless every segment lies in
-// the memory of `layout`.
+// InvalidArgument, naming the segment or module and the memory size to ask for, unless every
+// segment lies in the memory of `layout` and every module has room there (PlaceModules).
 absl::Status CheckFits(const GuestImage& image, const GuestLayout& layout);
 
 // Copies the segments into guest memory and zeroes what the file does not fill; nothing else is
 // touched. Errors as GuestMemory::Write; then a part may have been written.
 absl::Status WriteImage(const GuestImage& image, const GuestMemory& memory);
 
-// What `vmwire inspect` prints: format, start mode, entry, segments, DMA windows and the memory
-// needed, several lines, each ended by a newline.
+// What `vmwire inspect` prints: format and why, start mode, entry, segments, DMA windows, what the
+// boot protocol passes and its limits, and the memory needed; several lines, each ended by a
+// newline.
 std::string Describe(const GuestImage& image);
 
 }  // namespace vmwire

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <span>
-
-#include "memory/status_macros.h"
+#include <cstdint>
+#include <cstring>
+#include <vector>
 
 namespace vmwire {
 namespace {
@@ -23,6 +23,7 @@ static_assert(kPageTablesAddress.value() + (2 + kMaxDirectories) * kPageSize <=
               kLowMemoryEnd.value());
 
 using Table = std::array<uint64_t, kEntries>;
+static_assert(sizeof(Table) == kPageSize);
 
 // One directory maps 1 GiB.
 uint64_t DirectoryCount(const GuestLayout& layout) {
@@ -30,39 +31,41 @@ uint64_t DirectoryCount(const GuestLayout& layout) {
   return end / kGiB + (end % kGiB != 0 ? 1 : 0);
 }
 
-absl::Status WriteTable(const GuestMemory& memory, uint64_t index, const Table& table) {
-  return memory.Write(GuestAddress(kPageTablesAddress.value() + index * kPageSize),
-                      std::as_bytes(std::span(table)));
+void PutTable(uint64_t index, const Table& table, BootBlock& tables) {
+  std::memcpy(tables.bytes.data() + index * kPageSize, table.data(), sizeof(table));
 }
 
 }  // namespace
 
-uint64_t PageTablesSize(const GuestLayout& layout) {
-  return (2 + DirectoryCount(layout)) * kPageSize;
-}
-
-absl::Status WritePageTables(const GuestLayout& layout, PageAccess access,
-                             const GuestMemory& memory) {
+BootBlock MakePageTables(const GuestLayout& layout, PageAccess access) {
   const uint64_t flags = kPresent | kWritable | (access == PageAccess::kUser ? kUser : 0);
   const uint64_t base = kPageTablesAddress.value();
   const uint64_t directories = DirectoryCount(layout);
+  BootBlock tables{.address = kPageTablesAddress,
+                   .bytes = std::vector<std::byte>((2 + directories) * kPageSize)};
 
   Table root = {};
   root[0] = (base + kPageSize) | flags;
-  VMWIRE_RETURN_IF_ERROR(WriteTable(memory, 0, root));
+  PutTable(0, root, tables);
 
   Table pointers = {};
   for (uint64_t i = 0; i < directories; ++i) pointers[i] = (base + (2 + i) * kPageSize) | flags;
-  VMWIRE_RETURN_IF_ERROR(WriteTable(memory, 1, pointers));
+  PutTable(1, pointers, tables);
 
   for (uint64_t i = 0; i < directories; ++i) {
     Table directory;
     for (uint64_t j = 0; j < kEntries; ++j) {
       directory[j] = (i * kEntries + j) * kHugePageSize | flags | kLargePage;
     }
-    VMWIRE_RETURN_IF_ERROR(WriteTable(memory, 2 + i, directory));
+    PutTable(2 + i, directory, tables);
   }
-  return absl::OkStatus();
+  return tables;
+}
+
+absl::Status WritePageTables(const GuestLayout& layout, PageAccess access,
+                             const GuestMemory& memory) {
+  const BootBlock tables = MakePageTables(layout, access);
+  return memory.Write(tables.address, tables.bytes);
 }
 
 }  // namespace vmwire

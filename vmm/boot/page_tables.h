@@ -9,10 +9,9 @@
 #ifndef VMWIRE_VMM_BOOT_PAGE_TABLES_H_
 #define VMWIRE_VMM_BOOT_PAGE_TABLES_H_
 
-#include <cstdint>
-
 #include "absl/status/status.h"
 #include "memory/guest_memory.h"
+#include "vmm/boot/boot_block.h"
 #include "vmm/guest_layout.h"
 
 namespace vmwire {
@@ -20,13 +19,13 @@ namespace vmwire {
 // Whether code at CPL 3 may use the mapped memory.
 enum class PageAccess { kSupervisor, kUser };
 
-// Maps every address below 4 GiB (memory and MMIO hole) and all memory above; everything readable,
-// writable and executable. The root is at kPageTablesAddress. Errors as GuestMemory::Write.
+// Tables, for kPageTablesAddress, where their root is, that map every address below 4 GiB (memory
+// and MMIO hole) and all memory above; everything readable, writable and executable.
+BootBlock MakePageTables(const GuestLayout& layout, PageAccess access);
+
+// Writes them. Errors as GuestMemory::Write.
 absl::Status WritePageTables(const GuestLayout& layout, PageAccess access,
                              const GuestMemory& memory);
-
-// How many bytes from kPageTablesAddress the tables of `layout` take.
-uint64_t PageTablesSize(const GuestLayout& layout);
 
 }  // namespace vmwire
 

@@ -90,22 +90,39 @@ void EnterLong64(bool ring3, kvm_sregs& sregs) {
   sregs.efer = kEferLongModeEnable | kEferLongModeActive;
 }
 
+// No task and no IDT: who enters so brings its own before it turns interrupts on. (A long mode
+// needs a task register that is busy all the same.)
+void UseFlatSegments(StartMode mode, kvm_sregs& sregs) {
+  const SegmentSize size = IsLongMode(mode) ? SegmentSize::k64 : SegmentSize::k32;
+  SetSegments(Segment(kFlatCodeSelector, kTypeCode, size),
+              Segment(kFlatDataSelector, kTypeData, SegmentSize::k32), sregs);
+  sregs.gdt.base = kGdtAddress.value();
+  sregs.gdt.limit = kFlatGdtLimit;
+  sregs.idt = {};
+  sregs.tr = {};
+  sregs.tr.limit = 0xffff;
+  sregs.tr.type = kTypeBusyTss;
+  sregs.tr.present = 1;
+}
+
 }  // namespace
 
 kvm_regs StartState::Registers() const {
   kvm_regs registers = {};
-  registers.rip = entry_.value();
+  registers.rip = entry.value();
   registers.rflags = kRflagsReserved;
   registers.rsp = kRing0StackTop.value();
-  if (mode_ == StartMode::kLong64Ring3) registers.rflags |= kRflagsIopl3;
-  if (mode_ == StartMode::kProtected32) registers.rbx = kBootInfoAddress.value();
-  if (IsLongMode(mode_)) registers.rdi = kBootInfoAddress.value();
+  if (mode == StartMode::kLong64Ring3) registers.rflags |= kRflagsIopl3;
+  registers.rax = rax;
+  registers.rbx = rbx;
+  registers.rsi = rsi;
+  registers.rdi = rdi;
   return registers;
 }
 
 kvm_sregs StartState::SpecialRegisters(const kvm_sregs& reset) const {
   kvm_sregs sregs = reset;
-  switch (mode_) {
+  switch (mode) {
     case StartMode::kReal16:
       EnterReal16(sregs);
       break;
@@ -119,9 +136,15 @@ kvm_sregs StartState::SpecialRegisters(const kvm_sregs& reset) const {
       EnterLong64(/*ring3=*/true, sregs);
       break;
   }
+  if (segments == StartSegments::kFlat) UseFlatSegments(mode, sregs);
   return sregs;
 }
 
-StartState MakeStartState(const GuestImage& image) { return {image.start, image.entry}; }
+StartState OwnStartState(const GuestImage& image) {
+  StartState start{.mode = image.start, .entry = image.entry};
+  if (start.mode == StartMode::kProtected32) start.rbx = kBootInfoAddress.value();
+  if (IsLongMode(start.mode)) start.rdi = kBootInfoAddress.value();
+  return start;
+}
 
 }  // namespace vmwire

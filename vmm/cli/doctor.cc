@@ -1,19 +1,11 @@
 #include "vmm/cli/doctor.h"
 
-#include <fcntl.h>
-#include <linux/io_uring.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
-#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -21,10 +13,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "memory/host_memory_linux.h"
 #include "vmm/cli/byte_size.h"
 #include "vmm/cli/terminal.h"
 #include "vmm/kvm_abi.h"
+#include "vmm/machine_config.h"
 
 namespace vmwire {
 namespace {
@@ -41,64 +33,10 @@ constexpr uint64_t kUsualMapCount = 65530;
 
 std::string ErrorText(int error) { return std::generic_category().message(error); }
 
-void ProbeKvm(const std::string& device, HostProbe& probe) {
-  const int kvm = open(device.c_str(), O_RDWR | O_CLOEXEC);
-  if (kvm < 0) {
-    probe.kvm_open_errno = errno;
-    return;
-  }
-  probe.kvm_api_version = ioctl(kvm, KVM_GET_API_VERSION, 0);
-  const auto capability = [kvm](int number) {
-    return std::max(ioctl(kvm, KVM_CHECK_EXTENSION, number), 0);
-  };
-  probe.user_memory = capability(KVM_CAP_USER_MEMORY);
-  probe.memory_slots = capability(KVM_CAP_NR_MEMSLOTS);
-  probe.immediate_exit = capability(KVM_CAP_IMMEDIATE_EXIT);
-  probe.readonly_memory = capability(KVM_CAP_READONLY_MEM);
-  probe.guest_memfd = capability(KVM_CAP_GUEST_MEMFD);
-  probe.guest_memfd_flags = capability(KVM_CAP_GUEST_MEMFD_FLAGS);
-  const int vm = ioctl(kvm, KVM_CREATE_VM, 0);
-  if (vm < 0) {
-    probe.kvm_create_errno = errno;
-  } else {
-    close(vm);
-  }
-  close(kvm);
-}
-
-int ProbeMemfd() {
-  const int file = memfd_create("vmwire-doctor", MFD_CLOEXEC);
-  if (file < 0) return errno;
-  close(file);
-  return 0;
-}
-
-int ProbeIoUring() {
-  io_uring_params parameters = {};
-  const long ring = syscall(__NR_io_uring_setup, 1, &parameters);
-  if (ring < 0) return errno;
-  close(static_cast<int>(ring));
-  return 0;
-}
-
-void ProbeBufferTables(HostProbe& probe) {
-  HostMemoryLinux host;
-  const absl::StatusOr<BufferTable> table = host.CreateBufferTable(1);
-  probe.has_buffer_tables = table.ok();
-  if (!table.ok()) return;
-  const absl::StatusOr<BufferTable> clone = host.CloneBufferTable(*table);
-  probe.has_buffer_cloning = clone.ok();
-  if (clone.ok()) host.DestroyBufferTable(*clone);
-  host.DestroyBufferTable(*table);
-}
-
-// "kvm_pvm", with what one should know of it.
-std::string DescribeKvm(const HostProbe& probe) {
+// ", kvm_amd", or nothing.
+std::string NameOfKvm(const HostProbe& probe) {
   if (probe.kvm_modules.empty()) return "";
-  const bool is_pvm = std::find(probe.kvm_modules.begin(), probe.kvm_modules.end(), "kvm_pvm") !=
-                      probe.kvm_modules.end();
-  return absl::StrCat(", ", absl::StrJoin(probe.kvm_modules, " or "),
-                      is_pvm ? " (ring 0 is emulated and slow; 64-bit ring 3 runs natively)" : "");
+  return absl::StrCat(", ", absl::StrJoin(probe.kvm_modules, " or "));
 }
 
 DoctorCheck JudgeKvmOpen(const HostProbe& probe) {
@@ -131,7 +69,7 @@ DoctorCheck JudgeKvmOpen(const HostProbe& probe) {
         name, kFail, absl::StrCat("it opens, but makes no VM: ", ErrorText(probe.kvm_create_errno)),
         "see `sudo dmesg | grep -i kvm`; another hypervisor may hold the processor's extensions"};
   }
-  return {name, kPass, absl::StrCat("usable", DescribeKvm(probe)), ""};
+  return {name, kPass, absl::StrCat("usable", NameOfKvm(probe)), ""};
 }
 
 DoctorCheck JudgeNeeded(const std::string& name, int value, const std::string& since) {
@@ -155,6 +93,26 @@ DoctorCheck JudgeGuestMemfd(const HostProbe& probe) {
           "boot Linux 6.18 or newer, or use another backing"};
 }
 
+DoctorCheck JudgeVcpus(const HostProbe& probe) {
+  const std::string name = "KVM vCPUs";
+  // Without KVM_CAP_MAX_VCPUS it is KVM_CAP_NR_VCPUS, and without that 4 (api.rst, 4.7).
+  const int usual = probe.vcpus > 0 ? probe.vcpus : 4;
+  const int most = std::min(std::max(probe.max_vcpus, usual), static_cast<int>(kMaxCpus));
+  return {name, kPass, absl::StrFormat("--cpus up to %d; at most %d run at once here", most, usual),
+          ""};
+}
+
+DoctorCheck JudgeRing0(const HostProbe& probe) {
+  const std::string name = "guest ring 0";
+  if (!EmulatesRing0(probe)) return {name, kPass, "runs on the processor", ""};
+  return {
+      name, kWarn,
+      "guests at CPL 0 are emulated, and slow; CPUID bits of the host are seen by guests whatever "
+      "--cpu hides (leaves 1, 7 and 0xd)",
+      "for full speed use a host with VT-x or SVM; where a guest dies of an instruction that "
+      "cannot be emulated, `--complete-emulation`"};
+}
+
 void JudgeCapabilities(const HostProbe& probe, std::vector<DoctorCheck>& checks) {
   if (probe.kvm_open_errno != 0) return;  // Nothing could be asked.
   checks.push_back(JudgeNeeded("KVM user memory", probe.user_memory, "Linux 2.6.25"));
@@ -164,6 +122,8 @@ void JudgeCapabilities(const HostProbe& probe, std::vector<DoctorCheck>& checks)
   checks.push_back(JudgeNeeded("KVM immediate exit", probe.immediate_exit, "Linux 4.13"));
   checks.push_back(JudgeOptional("KVM read-only memory", probe.readonly_memory, "Linux 3.7"));
   checks.push_back(JudgeGuestMemfd(probe));
+  checks.push_back(JudgeVcpus(probe));
+  checks.push_back(JudgeRing0(probe));
 }
 
 DoctorCheck JudgeMemlock(const HostLimits& limits) {
@@ -313,21 +273,6 @@ std::string VerdictLabel(DoctorVerdict verdict, bool use_color) {
 }
 
 }  // namespace
-
-HostProbe ProbeHost(const std::string& kvm_device, const std::string& module_directory) {
-  HostProbe probe;
-  ProbeKvm(kvm_device, probe);
-  for (const char* module : {"kvm_pvm", "kvm_intel", "kvm_amd"}) {
-    std::error_code ignored;  // A directory that cannot be seen tells nothing.
-    if (std::filesystem::exists(absl::StrCat(module_directory, "/", module), ignored)) {
-      probe.kvm_modules.emplace_back(module);
-    }
-  }
-  probe.memfd_errno = ProbeMemfd();
-  probe.io_uring_errno = ProbeIoUring();
-  if (probe.io_uring_errno == 0) ProbeBufferTables(probe);
-  return probe;
-}
 
 std::vector<DoctorCheck> JudgeHost(const HostLimits& limits, const HostProbe& probe) {
   std::vector<DoctorCheck> checks = {JudgeKvmOpen(probe)};

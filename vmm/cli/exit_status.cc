@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "vmm/stop_request.h"
+
 namespace vmwire {
 
 int ExitStatusOf(const absl::Status& error) {
@@ -27,6 +29,8 @@ int ExitStatusOf(const absl::Status& error) {
 int ExitStatusOf(const RunOutcome& outcome) {
   switch (outcome.kind) {
     case RunOutcome::Kind::kHalted:
+    case RunOutcome::Kind::kPoweredOff:
+    case RunOutcome::Kind::kReset:
       return kExitOk;
     case RunOutcome::Kind::kExited:
       if (outcome.code == 0) return kExitOk;
@@ -44,6 +48,17 @@ int ExitStatusOf(const RunOutcome& outcome) {
       return kExitMonitorFailed;
   }
   return kExitMonitorFailed;
+}
+
+int ExitStatusOf(const RunOutcome& outcome, Expectation expectation, int stop_reason) {
+  if (expectation == Expectation::kSeen) return kExitOk;
+  int status = ExitStatusOf(outcome);
+  if (outcome.kind == RunOutcome::Kind::kInterrupted) {
+    if (stop_reason == StopRequest::kTimeLimit) return kExitTimeLimit;
+    if (stop_reason == StopRequest::kNoSignal) status = kExitOk;
+  }
+  const bool ended_itself = status == kExitOk || status > kExitGuestCodeBase;
+  return expectation == Expectation::kMissing && ended_itself ? kExitTextMissing : status;
 }
 
 }  // namespace vmwire

@@ -29,11 +29,14 @@ Examples:
   vmwire run kernel.elf --memory size=64M,backing=memfd --wire dma --dma-window 0x200000+1M
   vmwire run boot.bin --format flat --start real16
   vmwire run build/release/guests/touch --verify
+  vmwire run vmlinuz --initrd initrd.img --cmdline "console=ttyS0" --cpus 2 --interactive
+  vmwire run kernel.elf --module data.bin --expect 'tests passed' --timeout 30s
   vmwire inspect kernel.elf
   vmwire doctor
 
 Exit status of run: 0 the guest ended well, 1 the monitor failed, 2 usage or bad input, 3 the host lacks or
-refuses something, 4 the guest died, 16 + n the guest's own code n (1 to 100).)";
+refuses something, 4 the guest died, 5 it ended without the text of --expect, 16 + n the guest's own
+code n (1 to 100), 124 the time of --timeout was over.)";
 
 const std::vector<std::string> kCommands = {"run", "inspect", "doctor"};
 

@@ -1,5 +1,6 @@
 #include "vmm/cli/memory_option.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
@@ -18,6 +19,12 @@ namespace vmwire {
 namespace {
 
 constexpr char kSealed[] = "sealed";
+
+// See DefaultMemoryFor.
+constexpr uint64_t kSmallKernelMemory = 64 * kMiB;
+constexpr uint64_t kLinuxMemory = 256 * kMiB;
+constexpr uint64_t kModuleFactor = 2;
+constexpr uint64_t kLinuxModuleFactor = 5;
 
 absl::Status Bad(const std::string& reason) { return absl::InvalidArgumentError(reason); }
 
@@ -81,11 +88,11 @@ absl::Status CheckTogether(const MemoryOption& option, bool huge_pages_given) {
     return Bad(absl::StrCat("'sealed' is for backing=memfd and backing=hugetlb; backing=",
                             ToString(option.backing), " cannot be sealed"));
   }
-  if (is_hugetlb && !IsAligned(option.size, kHugePageSize)) {
-    return Bad(absl::StrCat("size ", option.size,
+  if (is_hugetlb && option.size.has_value() && !IsAligned(*option.size, kHugePageSize)) {
+    return Bad(absl::StrCat("size ", *option.size,
                             " is not a multiple of the pages of 2 MiB that "
                             "backing=hugetlb has; the next below is ",
-                            AlignDown(option.size, kHugePageSize)));
+                            AlignDown(*option.size, kHugePageSize)));
   }
   return absl::OkStatus();
 }
@@ -115,6 +122,18 @@ absl::StatusOr<MemoryOption> ParseMemoryOption(const std::string& text) {
   }
   VMWIRE_RETURN_IF_ERROR(CheckTogether(option, seen.contains("hugepages")));
   return option;
+}
+
+uint64_t DefaultMemoryFor(const GuestImage& image) {
+  const BootProtocol protocol = ProtocolOf(image.format);
+  if (protocol == BootProtocol::kVmwire) return kDefaultMemoryBytes;
+  uint64_t of_modules = 0;
+  for (const ImageModule& module : image.modules) of_modules += module.bytes.size();
+  const uint64_t usual = protocol == BootProtocol::kLinux
+                             ? kLinuxMemory + kLinuxModuleFactor * of_modules
+                             : kSmallKernelMemory + kModuleFactor * of_modules;
+  const uint64_t bytes = std::max(usual, MemoryNeeded(image).value_or(usual));
+  return CheckedAlignUp(bytes, kHugePageSize).value_or(bytes);
 }
 
 absl::StatusOr<GuestRange> ParseDmaWindow(const std::string& text) {

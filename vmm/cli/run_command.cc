@@ -1,30 +1,30 @@
 #include "vmm/cli/run_command.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <climits>
+#include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "memory/host_limits.h"
 #include "memory/host_memory_linux.h"
-#include "memory/mutex.h"
 #include "memory/pin_proof.h"
 #include "memory/status_macros.h"
 #include "vmm/cli/exit_status.h"
+#include "vmm/cli/expect_watch.h"
+#include "vmm/cli/guest_input.h"
+#include "vmm/cli/guest_output.h"
+#include "vmm/cli/memory_option.h"
 #include "vmm/cli/messages.h"
 #include "vmm/cli/progress_bar.h"
+#include "vmm/cli/run_report.h"
+#include "vmm/cli/stop_on_signal.h"
+#include "vmm/cli/time_limit.h"
 #include "vmm/cli/window_watch.h"
 #include "vmm/kvm_api_linux.h"
 #include "vmm/machine.h"
@@ -33,156 +33,154 @@
 namespace vmwire {
 namespace {
 
-// Signal handlers need one place to find it; set while a StopOnSignal lives.
-std::atomic<StopRequest*> stop_of_process = nullptr;
-
-extern "C" void StopOfProcess(int signal) {
-  if (StopRequest* stop = stop_of_process.load()) stop->Stop(signal);
+// Fixes what only the image can tell.
+MachineConfig ConfigFor(const RunOptions& options, const GuestImage& image) {
+  MachineConfig config = options.machine;
+  if (!options.has_memory_size) config.memory_bytes = DefaultMemoryFor(image);
+  return config;
 }
 
-// While it lives, SIGINT and SIGTERM ask `stop` for the end of the run instead of ending the
-// process.
-class StopOnSignal {
+// One run, and what is told of it afterwards.
+class Launch {
  public:
-  explicit StopOnSignal(StopRequest& stop) {
-    stop_of_process = &stop;
-    struct sigaction action = {};
-    action.sa_handler = StopOfProcess;
-    Take(SIGINT, action, old_interrupt_);
-    Take(SIGTERM, action, old_terminate_);
-  }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-  ~StopOnSignal() {
-    sigaction(SIGINT, &old_interrupt_, nullptr);
-    sigaction(SIGTERM, &old_terminate_, nullptr);
-    stop_of_process = nullptr;
-  }
+  Launch(const RunOptions& options, Timeline& timeline, StopRequest& stop)
+      : options_(options), timeline_(timeline), stop_(stop), output_(stop, Watch()) {}
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+
+  // An error of what kept the guest from running, or us from writing its output.
+  absl::Status Run();
+
+  // REQUIRES: Run has returned OK.
+  const RunEnd& end() const { return end_; }
 
  private:
-  // Who started us with a signal ignored, as a shell does for a background job, wants it so.
-  static void Take(int signal, const struct sigaction& action, struct sigaction& old) {
-    sigaction(signal, &action, &old);
-    if (old.sa_handler == SIG_IGN) sigaction(signal, &old, nullptr);
+  using Clock = std::chrono::steady_clock;
+
+  ExpectWatch* Watch();
+  absl::Status Prepare();
+  MachineHooks Hooks();
+  absl::Status Verify();
+  absl::Status RunGuest();
+  void Report() const;
+  std::chrono::milliseconds Elapsed() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_);
   }
 
-  struct sigaction old_interrupt_ = {};
-  struct sigaction old_terminate_ = {};
-};
-
-// Writes what the guest printed to stdout, by its serial port and its console, each write whole.
-// Where nobody takes it, a stop request still ends the run. Thread-safe.
-class GuestOutput {
- public:
-  explicit GuestOutput(StopRequest& stop) : stop_(stop) {}
-
-  void Write(std::span<const std::byte> bytes) {
-    const MutexLock lock(mutex_);
-    // A pipe that is ready takes PIPE_BUF whole, so that no write blocks.
-    while (!bytes.empty() && error_ == 0) {
-      pollfd out = {STDOUT_FILENO, POLLOUT, 0};
-      // Bounded, since a signal may come just before; after a stop only what goes at once.
-      const bool ready = poll(&out, 1, stop_.requested() ? 0 : kPatienceMs) > 0;
-      if (!ready && stop_.requested()) return;
-      if (ready) WriteSome(bytes);
-    }
-  }
-
-  // OK unless the guest's output could not be written.
-  absl::Status Result() const {
-    const MutexLock lock(mutex_);
-    if (error_ == 0 || error_ == EPIPE) return absl::OkStatus();
-    return absl::InternalError(
-        absl::StrFormat("cannot write the guest's output: %s", strerrordesc_np(error_)));
-  }
-
- private:
-  static constexpr int kPatienceMs = 100;
-
-  void WriteSome(std::span<const std::byte>& bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const size_t count = std::min<size_t>(bytes.size(), PIPE_BUF);
-    const ssize_t written = write(STDOUT_FILENO, bytes.data(), count);
-    if (written >= 0) {
-      bytes = bytes.subspan(static_cast<size_t>(written));
-    } else if (errno != EINTR && errno != EAGAIN) {
-      error_ = errno;
-      // A reader that went away ends the run as it ends any filter.
-      stop_.Stop(error_ == EPIPE ? SIGPIPE : 0);
-    }
-  }
-
+  const RunOptions& options_;
+  Timeline& timeline_;
   StopRequest& stop_;
-  mutable Mutex mutex_;
-  int error_ ABSL_GUARDED_BY(mutex_) = 0;
+  const Clock::time_point start_ = Clock::now();
+  // When the text came. Written under the watch's mutex, read once nobody prints any more.
+  std::chrono::milliseconds seen_after_{0};
+  std::optional<ExpectWatch> watch_;
+  GuestOutput output_;
+  ProgressBar bar_{"wiring"};
+  HostMemoryLinux host_memory_;
+  KvmApiLinux kvm_;
+  MachineConfig config_;
+  std::unique_ptr<TimeLimit> time_limit_;
+  std::unique_ptr<GuestInput> input_;
+  std::unique_ptr<Machine> machine_;
+  std::optional<PinProof> proof_;
+  RunEnd end_;
 };
 
-void PrintOutcome(const RunOutcome& outcome) {
-  if (!outcome.report.empty()) {
-    const int status = ExitStatusOf(outcome);
-    const char* const who = status == kExitGuestDied   ? "the guest died"
-                            : status == kExitHostLacks ? "the host failed the guest"
-                                                       : "the monitor failed";
-    PrintError(absl::StrFormat("%s: %s", who, ToString(outcome.kind)));
-    std::fputs(outcome.report.c_str(), stderr);
-  }
-  if (outcome.kind == RunOutcome::Kind::kExited &&
-      outcome.code > static_cast<uint32_t>(kMaxGuestCode)) {
-    PrintError(absl::StrFormat("the guest's code %d is above %d and is given as %d", outcome.code,
-                               kMaxGuestCode, kMaxGuestCode));
-  }
+ExpectWatch* Launch::Watch() {
+  if (!options_.expect.has_value()) return nullptr;
+  watch_.emplace(*options_.expect, [this] {
+    seen_after_ = Elapsed();
+    stop_.Stop(StopRequest::kExpected);
+  });
+  return &*watch_;
 }
 
-struct Launch {
-  // Of what kept the guest from running, or us from writing its output.
-  absl::Status error;
-  RunOutcome outcome = {};
-};
+absl::Status Launch::Run() {
+  if (options_.timeout.has_value()) {
+    VMWIRE_ASSIGN_OR_RETURN(time_limit_, TimeLimit::Start(stop_, *options_.timeout));
+  }
+  VMWIRE_RETURN_IF_ERROR(Prepare());
+  if (options_.verify) VMWIRE_RETURN_IF_ERROR(Verify());
+  VMWIRE_RETURN_IF_ERROR(RunGuest());
+  Report();
+  return output_.Result();
+}
 
-Launch LaunchAndRun(const RunOptions& options, Timeline& timeline, StopRequest& stop) {
-  absl::StatusOr<GuestImage> image = LoadGuestImage(options.image_path, options.image);
-  if (!image.ok()) return {.error = image.status()};
-  absl::StatusOr<HostLimits> limits = ReadHostLimits();
-  if (!limits.ok()) return {.error = limits.status()};
+absl::Status Launch::Prepare() {
+  VMWIRE_ASSIGN_OR_RETURN(const GuestImage image,
+                          LoadGuestImage(options_.image_path, options_.image));
+  config_ = ConfigFor(options_, image);
+  VMWIRE_ASSIGN_OR_RETURN(HostLimits limits, ReadHostLimits());
+  VMWIRE_ASSIGN_OR_RETURN(input_,
+                          GuestInput::Open(options_.interactive, config_.devices.console, stop_));
+  absl::StatusOr<std::unique_ptr<Machine>> machine =
+      Machine::Create(config_, image, {host_memory_, kvm_, std::move(limits)}, Hooks(), timeline_);
+  bar_.Finish();
+  if (!machine.ok()) return machine.status();
+  machine_ = *std::move(machine);
+  return absl::OkStatus();
+}
 
-  HostMemoryLinux host_memory;
-  KvmApiLinux kvm;
-  GuestOutput output(stop);
-  ProgressBar bar("wiring");
-  const MachineHooks hooks = {
-      .serial = [&output](std::span<const std::byte> bytes) { output.Write(bytes); },
-      .progress = [&](uint64_t done,
-                      uint64_t total) { return bar.Update(done, total) && !stop.requested(); },
-      .devices = {.console = [&output](std::span<const std::byte> bytes) { output.Write(bytes); },
-                  .console_input = options.machine.devices.console ? STDIN_FILENO : -1,
+MachineHooks Launch::Hooks() {
+  const auto sink = [this](GuestStream stream) {
+    return [this, stream](std::span<const std::byte> bytes) { output_.Write(stream, bytes); };
+  };
+  return {
+      .serial = sink(GuestStream::kSerial),
+      .serial_input = input_->serial_input(),
+      .serial_filter = input_->serial_filter(),
+      .completed = options_.trace_emulation
+                       ? [](const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+                       : InstructionCompleter::Trace(),
+      .progress = [this](uint64_t done,
+                         uint64_t total) { return bar_.Update(done, total) && !stop_.requested(); },
+      .devices = {.console = sink(GuestStream::kConsole),
+                  .console_input = input_->console_input(),
                   .log = [](const std::string& line) { PrintError(line); }}};
-  absl::StatusOr<std::unique_ptr<Machine>> machine = Machine::Create(
-      options.machine, *image, {host_memory, kvm, *std::move(limits)}, hooks, timeline);
-  bar.Finish();
-  if (!machine.ok()) return {.error = machine.status()};
-  image = absl::UnknownError("loaded");  // The guest has it now; the copy of the file can go.
-  std::optional<PinProof> proof;
-  if (options.verify) {
-    proof = (*machine)->VerifyPins();
-    std::fputs(proof->ToString().c_str(), stderr);
-    if (const absl::Status held = proof->status(); !held.ok()) return {.error = held};
+}
+
+absl::Status Launch::Verify() {
+  proof_ = machine_->VerifyPins();
+  std::fputs(proof_->ToString().c_str(), stderr);
+  return proof_->status();
+}
+
+absl::Status Launch::RunGuest() {
+  std::unique_ptr<WindowWatch> window;
+  if (config_.devices.console) {
+    VMWIRE_ASSIGN_OR_RETURN(
+        window, WindowWatch::Create(STDOUT_FILENO, [this](uint16_t cols, uint16_t rows) {
+          machine_->ResizeConsole(cols, rows);
+        }));
   }
-  absl::StatusOr<std::unique_ptr<WindowWatch>> window = std::unique_ptr<WindowWatch>();
-  if (options.machine.devices.console) {
-    window = WindowWatch::Create(STDOUT_FILENO, [&machine](uint16_t cols, uint16_t rows) {
-      (*machine)->ResizeConsole(cols, rows);
-    });
-    if (!window.ok()) return {.error = window.status()};
+  VMWIRE_RETURN_IF_ERROR(input_->TakeTerminal());
+  end_.outcome = machine_->Run(stop_);
+  input_->GiveTerminalBack();
+  end_.stop_reason = stop_.requested() ? stop_.reason() : StopRequest::kGuestEnded;
+  end_.elapsed = Elapsed();
+  if (!watch_.has_value()) return absl::OkStatus();
+  end_.expectation = watch_->seen() ? Expectation::kSeen : Expectation::kMissing;
+  if (watch_->seen()) end_.elapsed = seen_after_;
+  return absl::OkStatus();
+}
+
+void Launch::Report() const {
+  std::fputs(DescribeEnd(end_).c_str(), stderr);
+  std::fputs(DescribeCompleted(machine_->run_stats().completed).c_str(), stderr);
+  if (options_.trace_io) {
+    std::fputs(AbsentTable(machine_->absent_ports(), machine_->absent_mmio()).c_str(), stderr);
   }
-  Launch launch{.error = absl::OkStatus(), .outcome = (*machine)->Run(stop)};
-  launch.error = output.Result();
-  PrintOutcome(launch.outcome);
-  if (options.stats || options.json) {
-    RunSummary summary = Summarize(options.machine, **machine, host_memory, timeline);
-    summary.proof = std::move(proof);
-    if (options.stats) std::fputs(SummaryTable(summary).c_str(), stderr);
-    if (options.json) std::fputs(SummaryJson(summary).c_str(), stderr);
-  }
-  return launch;
+  if (!options_.stats && !options_.json) return;
+  RunSummary summary = Summarize(config_, *machine_, host_memory_, timeline_);
+  summary.proof = proof_;
+  if (options_.stats) std::fputs(SummaryTable(summary).c_str(), stderr);
+  if (options_.json) std::fputs(SummaryJson(summary).c_str(), stderr);
+}
+
+// Everything is given back; now the process ends as it would have without us.
+void DieOf(int signal_number) {
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
 }
 
 }  // namespace
@@ -194,21 +192,24 @@ int RunCommand(const RunOptions& options, Timeline& timeline) {
   // Nor is a memory file that RLIMIT_FSIZE forbids.
   signal(SIGXFSZ, SIG_IGN);
   StopRequest stop;
-  Launch launch;
+  absl::Status error;
+  RunEnd end;
   {
     const StopOnSignal stop_on_signal(stop);
-    launch = LaunchAndRun(options, timeline, stop);
+    Launch launch(options, timeline, stop);
+    error = launch.Run();
+    end = launch.end();
   }
-  if (stop.requested() && stop.signal() > 0) {
-    // Everything is given back; now the process ends as it would have without us.
-    signal(stop.signal(), SIG_DFL);
-    raise(stop.signal());
+  if (stop.requested() && stop.reason() > 0) DieOf(stop.reason());
+  if (absl::IsCancelled(error) && stop.requested() && stop.reason() == StopRequest::kTimeLimit) {
+    PrintError("the time limit is over before the guest could run");
+    return kExitTimeLimit;
   }
-  if (!launch.error.ok()) {
-    PrintError(launch.error);
-    return ExitStatusOf(launch.error);
+  if (!error.ok()) {
+    PrintError(error);
+    return ExitStatusOf(error);
   }
-  return ExitStatusOf(launch.outcome);
+  return ExitStatusOf(end.outcome, end.expectation, end.stop_reason);
 }
 
 }  // namespace vmwire

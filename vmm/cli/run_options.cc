@@ -4,9 +4,13 @@
 #include <initializer_list>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "memory/status_macros.h"
 #include "vmm/cli/byte_size.h"
+#include "vmm/cli/cpu_option.h"
 #include "vmm/cli/disk_option.h"
+#include "vmm/cli/duration.h"
+#include "vmm/cli/expect_watch.h"
 #include "vmm/cli/memory_option.h"
 #include "vmm/cli/suggest.h"
 
@@ -31,11 +35,13 @@ absl::StatusOr<T> Choose(const std::string& option, const std::string& word,
       absl::StrCat(option, ": ", UnknownWordMessage("value", word, known)));
 }
 
-absl::Status ResolveMemory(const RunArguments& arguments, MachineConfig& machine) {
+absl::Status ResolveMemory(const RunArguments& arguments, RunOptions& options) {
   if (arguments.memory.empty()) return absl::OkStatus();
   const absl::StatusOr<MemoryOption> memory = ParseMemoryOption(arguments.memory);
   if (!memory.ok()) return Of("--memory", memory.status());
-  machine.memory_bytes = memory->size;
+  MachineConfig& machine = options.machine;
+  options.has_memory_size = memory->size.has_value();
+  machine.memory_bytes = memory->size.value_or(kDefaultMemoryBytes);
   machine.backing = memory->backing;
   machine.huge_pages = memory->huge_pages;
   machine.sealed = memory->sealed;
@@ -90,6 +96,118 @@ absl::Status ResolveDevices(const RunArguments& arguments, MachineConfig& machin
   return absl::OkStatus();
 }
 
+absl::Status ResolveCpus(const RunArguments& arguments, MachineConfig& machine) {
+  if (arguments.cpus == 0 || arguments.cpus > kMaxCpus) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--cpus: a machine has 1 to ", kMaxCpus, " CPUs, not ", arguments.cpus));
+  }
+  machine.cpus = arguments.cpus;
+  machine.complete_emulation = arguments.complete_emulation;
+  machine.devices_on_command_line = arguments.virtio_cmdline;
+  if (arguments.cpu.empty()) return absl::OkStatus();
+  absl::StatusOr<std::vector<std::string>> hidden = ParseCpuOption(arguments.cpu);
+  if (!hidden.ok()) return Of("--cpu", hidden.status());
+  machine.cpu_hide = *std::move(hidden);
+  return absl::OkStatus();
+}
+
+absl::Status ResolveInteraction(const RunArguments& arguments, RunOptions& options) {
+  if (arguments.interactive.empty()) return absl::OkStatus();
+  if (arguments.interactive == "serial") {
+    options.interactive = Interaction::kSerial;
+    return absl::OkStatus();
+  }
+  if (arguments.interactive != "console") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--interactive: ",
+                     UnknownWordMessage("value", arguments.interactive, {"serial", "console"})));
+  }
+  if (!arguments.console) {
+    return absl::InvalidArgumentError("--interactive=console needs the console: add --console");
+  }
+  options.interactive = Interaction::kConsole;
+  return absl::OkStatus();
+}
+
+// What is watched while the guest runs.
+absl::Status ResolveWatching(const RunArguments& arguments, RunOptions& options) {
+  for (const std::string& word :
+       std::vector<std::string>(absl::StrSplit(arguments.trace, ',', absl::SkipEmpty()))) {
+    if (word == "io") {
+      options.trace_io = true;
+    } else if (word == "emulation") {
+      options.trace_emulation = true;
+    } else {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--trace: ", UnknownWordMessage("value", word, {"io", "emulation"})));
+    }
+  }
+  if (!arguments.expect.empty()) {
+    absl::StatusOr<std::regex> expression = ParseExpression(arguments.expect);
+    if (!expression.ok()) return Of("--expect", expression.status());
+    options.expect = *std::move(expression);
+  }
+  if (!arguments.timeout.empty()) {
+    const absl::StatusOr<std::chrono::milliseconds> limit = ParseDuration(arguments.timeout);
+    if (!limit.ok()) return Of("--timeout", limit.status());
+    options.timeout = *limit;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResolveModules(const RunArguments& arguments, ImageOptions& options) {
+  // The kernels that take an initrd take it as their first module.
+  if (!arguments.initrd.empty())
+    options.modules.push_back({.path = arguments.initrd, .command_line = ""});
+  for (const std::string& text : arguments.modules) {
+    const size_t comma = text.find(',');
+    const std::string path = text.substr(0, comma);
+    if (path.empty()) {
+      return absl::InvalidArgumentError("--module: there is no path; write FILE or FILE,TEXT");
+    }
+    options.modules.push_back(
+        {.path = path, .command_line = comma == std::string::npos ? "" : text.substr(comma + 1)});
+  }
+  return absl::OkStatus();
+}
+
+// What a guest is given beside its memory, and how it is watched.
+void DeclareGuestOptions(CLI::App& command, RunArguments& arguments) {
+  command.add_option("--cpus", arguments.cpus, "How many CPUs the guest has (default: 1)")
+      ->type_name("N");
+  command
+      .add_option("--cpu", arguments.cpu,
+                  "CPU features that the guest is not to see, by their names in /proc/cpuinfo: "
+                  "hide=NAME+NAME...")
+      ->type_name("hide=NAME+...");
+  command.add_flag("--complete-emulation", arguments.complete_emulation,
+                   "Do instructions that this KVM cannot emulate, where they are simple: INT3, INT "
+                   "n, XGETBV, CLAC/STAC, CMPXCHG16B, MOVBE");
+  command.add_flag("--virtio-cmdline", arguments.virtio_cmdline,
+                   "Name the virtio devices on a Linux command line too, for kernels without ACPI");
+  command
+      .add_option("--expect", arguments.expect,
+                  "End the run with status 0 once the guest prints a line in which REGEX "
+                  "(ECMAScript) matches; 5 if it ends without")
+      ->type_name("REGEX");
+  command
+      .add_option(
+          "--timeout", arguments.timeout,
+          "End the whole run after this time (30s, 500ms, 2m) with status 124 and the state "
+          "of each CPU")
+      ->type_name("DURATION");
+  command.add_flag("--interactive{serial}", arguments.interactive,
+                   "Give stdin to the guest's serial port, or with =console to its virtio console; "
+                   "a terminal is put in raw mode, and Ctrl-A x ends the machine");
+  command
+      .add_option(
+          "--trace", arguments.trace,
+          "io: at the end, list on stderr the ports and addresses that the guest touched and "
+          "no device answers; emulation: a line on stderr for each instruction that "
+          "--complete-emulation completes; comma-separated")
+      ->type_name("io,emulation");
+}
+
 // The devices that do DMA.
 void DeclareDeviceOptions(CLI::App& command, RunArguments& arguments) {
   command
@@ -119,10 +237,24 @@ void DeclareDeviceOptions(CLI::App& command, RunArguments& arguments) {
 void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
   command
       .add_option("IMAGE", arguments.image_path,
-                  "The guest image: a static ELF64, or a flat binary")
+                  "The guest image: a static ELF64, a flat binary, a multiboot or PVH kernel, or "
+                  "Linux (bzImage, vmlinux)")
       ->required();
-  command.add_option("--format", arguments.format, "auto (by content), elf or flat")
+  command
+      .add_option("--format", arguments.format,
+                  "auto (by content), elf, flat, multiboot, multiboot2, pvh or linux")
       ->type_name("FORMAT");
+  command.add_option("--cmdline,--append", arguments.command_line, "The guest's command line")
+      ->type_name("TEXT");
+  command.add_option("--initrd", arguments.initrd, "A file that the guest finds in its memory")
+      ->type_name("FILE");
+  command
+      .add_option("--module", arguments.modules,
+                  "The same with a command line of its own; may be given again")
+      ->type_name("FILE[,TEXT]")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
   command
       .add_option("--start", arguments.start,
                   "How the guest is entered: real16, protected32, long64-ring0 or long64-ring3; "
@@ -133,10 +265,12 @@ void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
 void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
   DeclareImageOptions(command, arguments);
   command
-      .add_option("--memory", arguments.memory,
-                  "Guest memory: size=SIZE, backing=anonymous|memfd|hugetlb|guest_memfd, "
-                  "hugepages=thp|none, sealed (memfd and hugetlb); comma-separated "
-                  "(default: size=4M,backing=anonymous,hugepages=thp)")
+      .add_option(
+          "--memory", arguments.memory,
+          "Guest memory: size=SIZE, backing=anonymous|memfd|hugetlb|guest_memfd, "
+          "hugepages=thp|none, sealed (memfd and hugetlb); comma-separated "
+          "(default: backing=anonymous,hugepages=thp and a size by the image: 4M for our own "
+          "formats, 64M for multiboot and PVH, 256M for Linux, and more for modules)")
       ->type_name("KEY=VALUE,...");
   command
       .add_option("--wire", arguments.wire,
@@ -164,6 +298,7 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
   command.add_flag("--irqchip", arguments.irqchip,
                    "Give the guest KVM's interrupt controller and timer, where KVM has them; HLT "
                    "then waits for an interrupt instead of ending the run");
+  DeclareGuestOptions(command, arguments);
   DeclareDeviceOptions(command, arguments);
   command.add_flag("--verify", arguments.verify,
                    "Prove each wired range before the guest runs, and print the proof on stderr");
@@ -175,9 +310,14 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
 
 absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments) {
   ImageOptions options;
-  VMWIRE_ASSIGN_OR_RETURN(options.format, Choose("--format", arguments.format,
-                                                 {ImageFormatChoice::kAuto, ImageFormatChoice::kElf,
-                                                  ImageFormatChoice::kFlat}));
+  VMWIRE_ASSIGN_OR_RETURN(
+      options.format,
+      Choose("--format", arguments.format,
+             {ImageFormatChoice::kAuto, ImageFormatChoice::kElf, ImageFormatChoice::kFlat,
+              ImageFormatChoice::kMultiboot, ImageFormatChoice::kMultiboot2,
+              ImageFormatChoice::kPvh, ImageFormatChoice::kLinux}));
+  options.command_line = arguments.command_line;
+  VMWIRE_RETURN_IF_ERROR(ResolveModules(arguments, options));
   if (!arguments.start.empty()) {
     VMWIRE_ASSIGN_OR_RETURN(
         options.start, Choose("--start", arguments.start,
@@ -191,10 +331,13 @@ absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments) {
   RunOptions options;
   options.image_path = arguments.image_path;
   VMWIRE_ASSIGN_OR_RETURN(options.image, ResolveImageOptions(arguments));
-  VMWIRE_RETURN_IF_ERROR(ResolveMemory(arguments, options.machine));
+  VMWIRE_RETURN_IF_ERROR(ResolveMemory(arguments, options));
   VMWIRE_RETURN_IF_ERROR(ResolveWiring(arguments, options.machine));
   options.machine.irqchip = arguments.irqchip;
+  VMWIRE_RETURN_IF_ERROR(ResolveCpus(arguments, options.machine));
   VMWIRE_RETURN_IF_ERROR(ResolveDevices(arguments, options.machine));
+  VMWIRE_RETURN_IF_ERROR(ResolveWatching(arguments, options));
+  VMWIRE_RETURN_IF_ERROR(ResolveInteraction(arguments, options));
   options.verify = arguments.verify;
   options.stats = arguments.stats;
   options.json = arguments.json;

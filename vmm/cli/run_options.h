@@ -6,6 +6,10 @@
 #ifndef VMWIRE_VMM_CLI_RUN_OPTIONS_H_
 #define VMWIRE_VMM_CLI_RUN_OPTIONS_H_
 
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -19,10 +23,26 @@ class App;
 
 namespace vmwire {
 
+// To whom stdin goes, beside the virtio console, which has it unless somebody else has.
+enum class Interaction {
+  kNone,
+  kSerial,   // The guest's serial port; a terminal is raw.
+  kConsole,  // The virtio console; a terminal is raw.
+};
+
 struct RunOptions {
   std::string image_path;
   ImageOptions image;
   MachineConfig machine;
+  // Without, the machine's memory is DefaultMemoryFor the image.
+  bool has_memory_size = false;
+  // What ends the run with status 0 when the guest prints it.
+  std::optional<std::regex> expect = std::nullopt;
+  // How long the whole run may take, from the loading of the image on.
+  std::optional<std::chrono::milliseconds> timeout = std::nullopt;
+  Interaction interactive = Interaction::kNone;
+  bool trace_io = false;
+  bool trace_emulation = false;
   bool verify = false;
   bool stats = false;
   bool json = false;
@@ -33,6 +53,17 @@ struct RunArguments {
   std::string image_path;
   std::string format = "auto";
   std::string start;
+  std::string command_line;
+  std::string initrd;
+  std::vector<std::string> modules;
+  uint32_t cpus = 1;
+  std::string cpu;
+  bool virtio_cmdline = false;
+  bool complete_emulation = false;
+  std::string trace;
+  std::string expect;
+  std::string timeout;
+  std::string interactive;
   std::string memory;
   std::string wire = "all";
   std::vector<std::string> dma_windows;
@@ -55,8 +86,9 @@ void DeclareImageOptions(CLI::App& command, RunArguments& arguments);
 void DeclareRunOptions(CLI::App& command, RunArguments& arguments);
 
 // InvalidArgument, naming the option and the nearest value that there is: a value is not one of
-// those that the option takes; a DMA window without
-// --wire dma. Errors of ParseMemoryOption, ParseDmaWindow, ParseDiskOption and ParseByteSize.
+// those that the option takes; a DMA window without --wire dma, a console without --console, no CPU
+// or too many, a module without a path. Errors of ParseMemoryOption, ParseDmaWindow,
+// ParseDiskOption, ParseByteSize, ParseCpuOption, ParseExpression and ParseDuration.
 absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments);
 absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments);
 

@@ -101,8 +101,7 @@ absl::Status BlockRing::Init(const DiskFile& disk) {
   if (const int result = MakeRing(ring_); result < 0) return RingError(-result);
   made_ = true;
   const std::array<int, 2> files = {disk.buffered_fd(), disk.direct_fd()};
-  const int result =
-      io_uring_register_files(&ring_, files.data(), disk.direct() ? files.size() : 1);
+  const int result = io_uring_register_files(&ring_, files.data(), disk.direct() ? 2u : 1u);
   if (result < 0) return RingError(-result);
   // Saves a look-up of the descriptor at each call; without it all works as well.
   io_uring_register_ring_fd(&ring_);

@@ -16,44 +16,52 @@
 
 namespace vmwire {
 
-class ElfBuilder {
+template <typename Header, typename ProgramHeader>
+class BasicElfBuilder {
  public:
-  ElfBuilder() {
+  static constexpr bool kIs64 = sizeof(Header) == sizeof(Elf64_Ehdr);
+
+  BasicElfBuilder() {
     std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_ident[EI_CLASS] = kIs64 ? ELFCLASS64 : ELFCLASS32;
     header.e_ident[EI_DATA] = ELFDATA2LSB;
     header.e_ident[EI_VERSION] = EV_CURRENT;
     header.e_type = ET_EXEC;
-    header.e_machine = EM_X86_64;
+    header.e_machine = kIs64 ? EM_X86_64 : EM_386;
     header.e_version = EV_CURRENT;
     header.e_entry = 0x100000;
-    header.e_phoff = sizeof(Elf64_Ehdr);
-    header.e_ehsize = sizeof(Elf64_Ehdr);
-    header.e_phentsize = sizeof(Elf64_Phdr);
+    header.e_phoff = sizeof(Header);
+    header.e_ehsize = sizeof(Header);
+    header.e_phentsize = sizeof(ProgramHeader);
   }
 
   // Adds a program header whose p_offset Build sets, and its contents. Returns it, to be changed
   // before the next Add.
-  Elf64_Phdr& Add(uint32_t type, uint64_t address, const std::string& contents,
-                  uint32_t flags = PF_R | PF_X) {
-    Elf64_Phdr program = {};
+  ProgramHeader& Add(uint32_t type, uint64_t address, const std::string& contents,
+                     uint32_t flags = PF_R | PF_X) {
+    ProgramHeader program = {};
     program.p_type = type;
     program.p_flags = flags;
-    program.p_vaddr = address;
-    program.p_paddr = address;
-    program.p_filesz = contents.size();
-    program.p_memsz = contents.size();
+    program.p_vaddr = static_cast<decltype(program.p_vaddr)>(address);
+    program.p_paddr = program.p_vaddr;
+    program.p_filesz = static_cast<decltype(program.p_filesz)>(contents.size());
+    program.p_memsz = program.p_filesz;
     program.p_align = 4;
     programs.push_back(program);
     contents_.push_back(contents);
     return programs.back();
   }
 
+  // A segment of code at 1 MiB that begins with `contents`.
+  ProgramHeader& AddCode(const std::string& contents) {
+    return Add(PT_LOAD, 0x100000, contents + std::string(64, '\x90'));
+  }
+
   // A code segment at 1 MiB, where the header's entry is.
-  Elf64_Phdr& AddCode() { return Add(PT_LOAD, 0x100000, std::string(64, '\x90')); }
+  ProgramHeader& AddCode() { return Add(PT_LOAD, 0x100000, std::string(64, '\x90')); }
 
   // A note segment with one note.
-  Elf64_Phdr& AddNote(const std::string& owner, uint32_t type, const std::string& description) {
+  ProgramHeader& AddNote(const std::string& owner, uint32_t type, const std::string& description) {
     return Add(PT_NOTE, 0, Note(owner, type, description), PF_R);
   }
 
@@ -81,15 +89,17 @@ class ElfBuilder {
     if (header.e_phnum == 0 && set_program_count) {
       header.e_phnum = static_cast<uint16_t>(programs.size());
     }
-    uint64_t offset = sizeof(Elf64_Ehdr) + programs.size() * sizeof(Elf64_Phdr);
+    uint64_t offset = ProgramOffset(programs.size());
     std::string tail;
     for (size_t i = 0; i < programs.size(); ++i) {
-      if (programs[i].p_offset == 0) programs[i].p_offset = offset;
+      if (programs[i].p_offset == 0) {
+        programs[i].p_offset = static_cast<decltype(ProgramHeader::p_offset)>(offset);
+      }
       offset += contents_[i].size();
       tail += contents_[i];
     }
     std::string text = Bytes(header);
-    for (const Elf64_Phdr& program : programs) text += Bytes(program);
+    for (const ProgramHeader& program : programs) text += Bytes(program);
     text += tail;
     std::vector<std::byte> bytes(text.size());
     std::memcpy(bytes.data(), text.data(), text.size());
@@ -98,16 +108,19 @@ class ElfBuilder {
 
   // The offset in the file of program header `index`.
   static uint64_t ProgramOffset(uint64_t index) {
-    return sizeof(Elf64_Ehdr) + index * sizeof(Elf64_Phdr);
+    return sizeof(Header) + index * sizeof(ProgramHeader);
   }
 
-  Elf64_Ehdr header = {};
-  std::vector<Elf64_Phdr> programs;
+  Header header = {};
+  std::vector<ProgramHeader> programs;
   bool set_program_count = true;
 
  private:
   std::vector<std::string> contents_;
 };
+
+using ElfBuilder = BasicElfBuilder<Elf64_Ehdr, Elf64_Phdr>;
+using Elf32Builder = BasicElfBuilder<Elf32_Ehdr, Elf32_Phdr>;
 
 }  // namespace vmwire
 

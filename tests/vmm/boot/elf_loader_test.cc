@@ -133,11 +133,39 @@ TEST(ElfLoader, RefusesAMissingMagicWhenElfWasAskedFor) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the ELF magic")));
 }
 
-TEST(ElfLoader, RefusesElf32) {
+TEST(ElfLoader, RefusesElf32WithoutMultibootAndPvh) {
+  Elf32Builder elf;
+  elf.AddCode();
+  ExpectRefused(elf.Build(), "an ELF32 image with neither a multiboot header nor a PVH entry note",
+                EI_CLASS);
+}
+
+TEST(ElfLoader, RefusesElf64OfI386) {
   ElfBuilder elf;
   elf.AddCode();
-  elf.header.e_ident[EI_CLASS] = ELFCLASS32;
-  ExpectRefused(elf.Build(), "an ELF32 image", EI_CLASS);
+  elf.header.e_machine = EM_386;
+  ExpectRefused(elf.Build(), "x86 of 32 bits, not x86-64", offsetof(Elf64_Ehdr, e_machine));
+}
+
+TEST(ElfLoader, RefusesEveryTruncationOfElf32Headers) {
+  Elf32Builder elf;
+  elf.AddCode();
+  const std::vector<std::byte> bytes = elf.Build();
+  for (size_t size = SELFMAG; size < bytes.size(); ++size) {
+    const bool in_header = size < sizeof(Elf32_Ehdr);
+    EXPECT_THAT(Load(Truncated(bytes, size)),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(in_header ? "truncated" : "past the end of the file")))
+        << size;
+  }
+}
+
+TEST(ElfLoader, RefusesElf32ProgramHeadersOfAnotherSize) {
+  Elf32Builder elf;
+  elf.AddCode();
+  elf.header.e_phentsize = sizeof(Elf64_Phdr);
+  ExpectRefused(elf.Build(), "program headers of 56 bytes; they have 32 in ELF32",
+                offsetof(Elf32_Ehdr, e_phentsize));
 }
 
 TEST(ElfLoader, RefusesAnUnknownClass) {

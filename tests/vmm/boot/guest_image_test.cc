@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "tests/support/status_matchers.h"
 #include "tests/vmm/boot/boot_memory.h"
 #include "tests/vmm/boot/elf_builder.h"
+#include "tests/vmm/boot/image_bytes.h"
 
 namespace vmwire {
 namespace {
@@ -35,6 +39,13 @@ GuestImage ElfImage(uint64_t data) {
   absl::StatusOr<GuestImage> image = ParseGuestImage("image.elf", elf.Build(), {});
   EXPECT_TRUE(image.ok()) << image.status();
   return *std::move(image);
+}
+
+// A multiboot kernel of 76 bytes at 1 MiB.
+std::vector<std::byte> Kernel() {
+  Elf32Builder elf;
+  elf.AddCode(ImageBytes(12).Multiboot1(0, 4).text());
+  return elf.Build();
 }
 
 GuestLayout LayoutOf(uint64_t memory_bytes) { return *GuestLayout::Create(memory_bytes, 46); }
@@ -102,6 +113,125 @@ TEST(GuestImage, LoadNamesAMissingFile) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("/nonexistent/image")));
 }
 
+TEST(GuestImage, EachFormatHasANameAndAProtocol) {
+  EXPECT_EQ(ToString(ImageFormat::kPvh), "PVH");
+  EXPECT_EQ(ToString(ImageFormat::kBzImage), "Linux bzImage");
+  EXPECT_EQ(ToString(ImageFormatChoice::kMultiboot2), "multiboot2");
+  EXPECT_EQ(ProtocolOf(ImageFormat::kFlat), BootProtocol::kVmwire);
+  EXPECT_EQ(ProtocolOf(ImageFormat::kMultiboot2), BootProtocol::kMultiboot2);
+  EXPECT_EQ(ProtocolOf(ImageFormat::kVmlinux), BootProtocol::kLinux);
+}
+
+TEST(GuestImage, CommandLineGoesToAnImageThatTakesOne) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image,
+                              ParseGuestImage("x", Kernel(), {.command_line = "a=b"}));
+  EXPECT_EQ(image.command_line, "a=b");
+}
+
+TEST(GuestImage, RefusesACommandLineThatNobodyReads) {
+  ElfBuilder elf;
+  elf.AddCode();
+  EXPECT_THAT(ParseGuestImage("x", elf.Build(), {.command_line = "a=b"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("takes no command line"), HasSubstr("--format"))));
+}
+
+TEST(GuestImage, RefusesAModuleThatNobodyReads) {
+  EXPECT_THAT(ParseGuestImage("x", BootSector(), {.modules = {{"initrd", ""}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("\"flat\""), HasSubstr("takes no initrd or module"))));
+}
+
+TEST(GuestImage, MultibootTakesManyModules) {
+  EXPECT_THAT(ParseGuestImage("x", Kernel(), {.modules = {{"a", ""}, {"b", ""}}}), IsOk());
+}
+
+TEST(GuestImage, PvhTakesOneModule) {
+  ElfBuilder elf;
+  elf.AddCode();
+  elf.AddNote("Xen", 18, ElfBuilder::Bytes(uint32_t{0x100000}));
+  EXPECT_THAT(ParseGuestImage("x", elf.Build(), {.modules = {{"a", ""}}}), IsOk());
+  EXPECT_THAT(ParseGuestImage("x", elf.Build(), {.modules = {{"a", ""}, {"b", ""}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("takes one module")));
+}
+
+class ModuleFiles : public ::testing::Test {
+ protected:
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Write(const std::string& name, const std::vector<std::byte>& bytes) {
+    std::filesystem::create_directories(directory_);
+    const std::filesystem::path path = directory_ / name;
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+    return path.string();
+  }
+
+  std::filesystem::path directory_ =
+      testing::TempDir() + "vmwire-modules-" + std::to_string(getpid());
+};
+
+TEST_F(ModuleFiles, AreReadInTheirOrder) {
+  const std::string kernel = Write("kernel", Kernel());
+  const std::string first = Write("first", Noise());
+  const std::string second = Write("second", BootSector());
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image,
+                              LoadGuestImage(kernel, {.modules = {{first, "text"}, {second, ""}}}));
+  ASSERT_EQ(image.modules.size(), 2u);
+  EXPECT_EQ(image.modules[0].path, first);
+  EXPECT_EQ(image.modules[0].command_line, "text");
+  EXPECT_EQ(image.modules[0].bytes, Noise());
+  EXPECT_EQ(image.modules[1].bytes, BootSector());
+}
+
+TEST_F(ModuleFiles, AreNamedWhenTheyAreMissing) {
+  const std::string kernel = Write("kernel", Kernel());
+  EXPECT_THAT(LoadGuestImage(kernel, {.modules = {{"/nonexistent/initrd", ""}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("cannot read the module /nonexistent/initrd")));
+}
+
+TEST(MemoryNeeded, CountsModulesBehindTheSegments) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(GuestImage image, ParseGuestImage("x", Kernel(), {}));
+  EXPECT_EQ(MemoryNeeded(image), 2 * kMiB);
+  image.modules.push_back({.path = "m", .command_line = "", .bytes = {}});
+  image.modules[0].bytes.resize(2 * kMiB);
+  EXPECT_EQ(MemoryNeeded(image), 4 * kMiB);
+}
+
+TEST(MemoryNeeded, FindsRoomForModulesBelowAnImageAtTheHole) {
+  Elf32Builder elf;
+  elf.Add(PT_LOAD, 0xbffff000, ImageBytes(12).Multiboot1(0, 0).text());
+  elf.header.e_entry = 0xbffff000;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(GuestImage image, ParseGuestImage("x", elf.Build(), {}));
+  image.modules.push_back({.path = "m", .command_line = "", .bytes = {}});
+  image.modules[0].bytes.resize(kMiB);
+  EXPECT_EQ(MemoryNeeded(image), 3 * kGiB);
+  EXPECT_THAT(CheckFits(image, LayoutOf(3 * kGiB)), IsOk());
+}
+
+TEST(CheckStartable, SaysThatModulesHaveNoRoomAtAll) {
+  Elf32Builder elf;
+  elf.Add(PT_LOAD, 0x100000, ImageBytes(12).Multiboot1(0, 0).text()).p_memsz = 0xbfeff000;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(GuestImage image, ParseGuestImage("x", elf.Build(), {}));
+  image.modules.push_back({.path = "m", .command_line = "", .bytes = {}});
+  image.modules[0].bytes.resize(2 * kPageSize);
+  EXPECT_THAT(CheckStartable(image),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("its modules, 8192 bytes in whole pages, have no room")));
+}
+
+TEST(CheckFits, SaysHowMuchMemoryModulesNeed) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(GuestImage image, ParseGuestImage("x", Kernel(), {}));
+  image.modules.push_back({.path = "disk.img", .command_line = "", .bytes = {}});
+  image.modules[0].bytes.resize(2 * kMiB);
+  EXPECT_THAT(CheckFits(image, LayoutOf(4 * kMiB)), IsOk());
+  EXPECT_THAT(CheckFits(image, LayoutOf(2 * kMiB)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("disk.img"), HasSubstr("--memory size=4M"))));
+}
+
 TEST(CheckFits, AcceptsAnImageThatEndsWithMemory) {
   EXPECT_THAT(CheckFits(ElfImage(0x1fd000), LayoutOf(2 * kMiB)), IsOk());
 }
@@ -144,12 +274,46 @@ TEST(Describe, PrintsAllThatInspectShows) {
       Describe(ElfImage(0x180000)),
       "image         image.elf\n"
       "format        ELF64 x86-64, static, 336 bytes\n"
+      "found         ELF magic and a vmwire note\n"
       "start mode    long64-ring0\n"
       "entry         0x100000\n"
       "segment       [0x100000, 0x100040) r-x, 64 bytes, 64 of them from file offset 0xe8\n"
       "segment       [0x180000, 0x183000) rw-, 12288 bytes, 4 of them from file offset 0x128\n"
       "DMA window    [0x180000, 0x181000), 4096 bytes\n"
       "memory needed 2 MiB\n");
+}
+
+TEST(Describe, SaysWhatAMultibootKernelIsAndGets) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(GuestImage image,
+                              ParseGuestImage("kernel", Kernel(), {.command_line = "a=b"}));
+  image.modules = {{.path = "disk", .command_line = "name", .bytes = std::vector<std::byte>(5)}};
+  EXPECT_EQ(Describe(image),
+            "image         kernel\n"
+            "format        multiboot, 160 bytes\n"
+            "found         multiboot header at file offset 0x54, flags 0x4\n"
+            "found         asks for a video mode, which it does not get: there is no display\n"
+            "found         loaded as ELF32\n"
+            "start mode    protected32\n"
+            "entry         0x100000\n"
+            "segment       [0x100000, 0x10004c) r-x, 76 bytes, 76 of them from file offset 0x54\n"
+            "protocol      Multiboot Specification 0.6.96\n"
+            "takes         at most 4095 bytes of command line; modules, ending at 0xc0000000 or "
+            "below\n"
+            "command line  a=b\n"
+            "module        disk, 5 bytes: name\n"
+            "memory needed 2 MiB\n");
+}
+
+TEST(Describe, FindsTheVersionOfALinuxInItsBanner) {
+  ElfBuilder elf;
+  elf.AddCode(std::string("Linux version %s\0Linux version 6.1.0-18-cloud-amd64 (me@here)", 62));
+  elf.AddNote("Linux", 0x101, "none");
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, ParseGuestImage("vmlinux", elf.Build(), {}));
+  const std::string text = Describe(image);
+  EXPECT_THAT(text, HasSubstr("\nprotocol      Linux boot protocol\n"));
+  EXPECT_THAT(text, HasSubstr("\nLinux version 6.1.0-18-cloud-amd64\n"));
+  EXPECT_THAT(text, HasSubstr("\ntakes         at most 2047 bytes of command line; an initrd, "
+                              "ending at 0x80000000 or below\n"));
 }
 
 }  // namespace

@@ -88,9 +88,10 @@ TEST_F(PageTables, TheMostMemoryIsMappedToItsEnd) {
 
 TEST_F(PageTables, TheTablesOfTheMostMemoryEndBelowVideoMemory) {
   Write(128 * kGiB);
-  EXPECT_EQ(PageTablesSize(*layout_), 131 * kPageSize);
-  EXPECT_LE(kPageTablesAddress.value() + PageTablesSize(*layout_), kLowMemoryEnd.value());
-  EXPECT_TRUE(memory_.IsZero(kPageTablesAddress.value() + PageTablesSize(*layout_), kPageSize));
+  const BootBlock tables = MakePageTables(*layout_, PageAccess::kUser);
+  EXPECT_EQ(tables.bytes.size(), 131 * kPageSize);
+  EXPECT_LE(tables.end(), kLowMemoryEnd);
+  EXPECT_TRUE(memory_.IsZero(tables.end().value(), kPageSize));
 }
 
 TEST_F(PageTables, NothingBelowTheTablesIsWritten) {

@@ -23,10 +23,20 @@ kvm_sregs ResetState() {
   return sregs;
 }
 
-kvm_sregs SregsOf(StartMode mode) {
-  return StartState(mode, kEntry).SpecialRegisters(ResetState());
+StartState OwnStart(StartMode mode) {
+  GuestImage image;
+  image.start = mode;
+  image.entry = kEntry;
+  return OwnStartState(image);
 }
-kvm_regs RegsOf(StartMode mode) { return StartState(mode, kEntry).Registers(); }
+
+kvm_sregs SregsOf(StartMode mode) { return OwnStart(mode).SpecialRegisters(ResetState()); }
+kvm_regs RegsOf(StartMode mode) { return OwnStart(mode).Registers(); }
+
+kvm_sregs FlatSregsOf(StartMode mode) {
+  return StartState{.mode = mode, .entry = kEntry, .segments = StartSegments::kFlat}
+      .SpecialRegisters(ResetState());
+}
 
 TEST(StartState, RealModeBeginsAtSegmentZero) {
   const kvm_sregs sregs = SregsOf(StartMode::kReal16);
@@ -93,11 +103,52 @@ TEST(StartState, WhatTheModeDoesNotSayIsKept) {
   }
 }
 
+TEST(StartState, FlatSegmentsAreThoseOfLinux) {
+  const kvm_sregs sregs = FlatSregsOf(StartMode::kProtected32);
+  EXPECT_EQ(sregs.cs.selector, 0x10);
+  EXPECT_EQ(sregs.cs.db, 1);
+  EXPECT_EQ(sregs.cs.l, 0);
+  for (const kvm_segment& data : {sregs.ds, sregs.es, sregs.ss}) {
+    EXPECT_EQ(data.selector, 0x18);
+    EXPECT_EQ(data.base, 0u);
+    EXPECT_EQ(data.limit, 0xffffffffu);
+  }
+  EXPECT_EQ(sregs.gdt.base, 0x1000u);
+  EXPECT_EQ(sregs.gdt.limit, 0x1f);
+  EXPECT_EQ(sregs.idt.limit, 0) << "who enters so brings an IDT";
+}
+
+TEST(StartState, FlatSegmentsOfLongModeHave64BitCode) {
+  const kvm_sregs sregs = FlatSregsOf(StartMode::kLong64Ring0);
+  EXPECT_EQ(sregs.cs.selector, 0x10);
+  EXPECT_EQ(sregs.cs.l, 1);
+  EXPECT_EQ(sregs.cs.db, 0);
+  EXPECT_EQ(sregs.tr.present, 1);
+  EXPECT_EQ(sregs.tr.base, 0u);
+  EXPECT_EQ(sregs.cr3, kPageTablesAddress.value());
+}
+
+TEST(StartState, RegistersAreWhatTheProtocolPasses) {
+  const kvm_regs registers = StartState{.mode = StartMode::kProtected32,
+                                        .entry = kEntry,
+                                        .segments = StartSegments::kFlat,
+                                        .rax = 1,
+                                        .rbx = 2,
+                                        .rsi = 3,
+                                        .rdi = 4}
+                                 .Registers();
+  EXPECT_EQ(registers.rax, 1u);
+  EXPECT_EQ(registers.rbx, 2u);
+  EXPECT_EQ(registers.rsi, 3u);
+  EXPECT_EQ(registers.rdi, 4u);
+  EXPECT_EQ(registers.rcx, 0u);
+}
+
 TEST(StartState, ImageSaysModeAndEntry) {
   GuestImage image;
   image.start = StartMode::kLong64Ring3;
   image.entry = kEntry;
-  const StartState state = MakeStartState(image);
+  const StartState state = OwnStartState(image);
   EXPECT_EQ(state.Registers().rip, kEntry.value());
   EXPECT_EQ(state.Registers().rflags, 0x3002u);
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <fstream>
 #include <string>
 
 namespace vmwire {
@@ -158,13 +160,43 @@ TEST(JudgeHost, ForeignKvmApiVersionFails) {
   EXPECT_EQ(CheckNamed(JudgeHost(GoodLimits(), probe), "/dev/kvm").verdict, DoctorVerdict::kFail);
 }
 
-TEST(JudgeHost, KvmPvmIsExplained) {
+TEST(JudgeHost, KvmWithoutVmxOrSvmIsExplained) {
   HostProbe probe = GoodProbe();
   probe.kvm_modules = {"kvm_pvm"};
 
-  EXPECT_NE(
-      CheckNamed(JudgeHost(GoodLimits(), probe), "/dev/kvm").detail.find("ring 0 is emulated"),
-      std::string::npos);
+  const std::vector<DoctorCheck> checks = JudgeHost(GoodLimits(), probe);
+  const DoctorCheck check = CheckNamed(checks, "guest ring 0");
+
+  EXPECT_EQ(check.verdict, DoctorVerdict::kWarn);
+  EXPECT_NE(check.detail.find("guests at CPL 0 are emulated"), std::string::npos);
+  EXPECT_NE(check.detail.find("whatever --cpu hides"), std::string::npos);
+  EXPECT_NE(check.remedy.find("--complete-emulation"), std::string::npos);
+  EXPECT_NE(CheckNamed(checks, "/dev/kvm").detail.find("kvm_pvm"), std::string::npos);
+  EXPECT_EQ(DoctorExitStatus(checks), 0);
+}
+
+TEST(JudgeHost, RingZeroIsEmulatedOnlyWhereNothingHelps) {
+  HostProbe probe;
+  EXPECT_TRUE(EmulatesRing0(probe)) << "no module, no flag";
+  probe.has_vmx_or_svm = true;
+  EXPECT_FALSE(EmulatesRing0(probe)) << "the flag alone: modules may be hidden";
+  probe.kvm_modules = {"kvm_pvm"};
+  EXPECT_TRUE(EmulatesRing0(probe));
+  probe.kvm_modules = {"kvm_pvm", "kvm_amd"};
+  EXPECT_FALSE(EmulatesRing0(probe));
+}
+
+TEST(JudgeHost, VcpuLimitIsTold) {
+  HostProbe probe = GoodProbe();
+  probe.vcpus = 2;
+  probe.max_vcpus = 1024;
+  EXPECT_EQ(CheckNamed(JudgeHost(GoodLimits(), probe), "KVM vCPUs").detail,
+            "--cpus up to 64; at most 2 run at once here");
+
+  probe.max_vcpus = 0;
+  probe.vcpus = 0;
+  EXPECT_EQ(CheckNamed(JudgeHost(GoodLimits(), probe), "KVM vCPUs").detail,
+            "--cpus up to 4; at most 4 run at once here");
 }
 
 TEST(JudgeHost, UsualMemlockWarnsAndNamesTheHardLimit) {
@@ -251,6 +283,20 @@ TEST(FormatDoctorReport, ColorsTheVerdictOnly) {
 
 TEST(ProbeHost, MissingDeviceIsItsErrno) {
   EXPECT_EQ(ProbeHost("/nonexistent/kvm", "/nonexistent").kvm_open_errno, ENOENT);
+}
+
+TEST(ProbeHost, FlagsOfTheProcessorAreWholeWords) {
+  const std::string path = testing::TempDir() + "vmwire-cpuinfo";
+  const auto has = [&path](const std::string& text) {
+    std::ofstream(path) << text;
+    return ProbeHost("/nonexistent/kvm", "/nonexistent", path).has_vmx_or_svm;
+  };
+  EXPECT_TRUE(has("processor : 0\nflags\t\t: fpu svm sse\n"));
+  EXPECT_TRUE(has("flags : vmx\n"));
+  EXPECT_FALSE(has("flags : fpu svm_lock\nbugs : vmx\n"));
+  EXPECT_FALSE(has(""));
+  std::remove(path.c_str());
+  EXPECT_FALSE(ProbeHost("/nonexistent/kvm", "/nonexistent", path).has_vmx_or_svm);
 }
 
 TEST(ProbeHost, DeviceThatIsNotKvmAnswersNothing) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "vmm/stop_request.h"
+
 namespace vmwire {
 namespace {
 
@@ -12,6 +14,8 @@ int StatusOfKind(Kind kind, uint32_t code = 0) { return ExitStatusOf(RunOutcome{
 TEST(ExitStatusTest, AGuestThatEndedWellIsZero) {
   EXPECT_EQ(StatusOfKind(Kind::kExited, 0), 0);
   EXPECT_EQ(StatusOfKind(Kind::kHalted), 0);
+  EXPECT_EQ(StatusOfKind(Kind::kPoweredOff), 0);
+  EXPECT_EQ(StatusOfKind(Kind::kReset), 0);
 }
 
 TEST(ExitStatusTest, TheGuestsCodeIsAbove16) {
@@ -44,6 +48,40 @@ TEST(ExitStatusTest, BadInputIs2) {
 TEST(ExitStatusTest, WhatTheHostLacksOrRefusesIs3) {
   EXPECT_EQ(ExitStatusOf(absl::UnimplementedError("")), 3);
   EXPECT_EQ(ExitStatusOf(absl::PermissionDeniedError("")), 3);
+}
+
+TEST(ExitStatusTest, ATextThatCameIsZeroWhateverElseHappened) {
+  for (const Kind kind : {Kind::kExited, Kind::kShutdown, Kind::kInterrupted}) {
+    EXPECT_EQ(ExitStatusOf(RunOutcome{kind, 3, ""}, Expectation::kSeen, StopRequest::kExpected), 0);
+  }
+}
+
+TEST(ExitStatusTest, ATextThatDidNotComeIs5UnlessSomethingWorseHappened) {
+  const auto status = [](Kind kind, uint32_t code) {
+    return ExitStatusOf(RunOutcome{kind, code, ""}, Expectation::kMissing,
+                        StopRequest::kGuestEnded);
+  };
+  EXPECT_EQ(status(Kind::kHalted, 0), 5);
+  EXPECT_EQ(status(Kind::kExited, 7), 5);
+  EXPECT_EQ(status(Kind::kShutdown, 0), 4);
+  EXPECT_EQ(status(Kind::kMemoryFault, 0), 3);
+  EXPECT_EQ(status(Kind::kRunFailed, 0), 1);
+}
+
+TEST(ExitStatusTest, ATimeLimitIs124) {
+  const RunOutcome stopped{Kind::kInterrupted, 0, ""};
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kNone, StopRequest::kTimeLimit), 124);
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kMissing, StopRequest::kTimeLimit), 124);
+  EXPECT_EQ(
+      ExitStatusOf(RunOutcome{Kind::kExited, 0, ""}, Expectation::kNone, StopRequest::kTimeLimit),
+      0)
+      << "the guest ended just before";
+}
+
+TEST(ExitStatusTest, ARunEndedFromTheKeyboardEndedWell) {
+  const RunOutcome stopped{Kind::kInterrupted, 0, ""};
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kNone, StopRequest::kNoSignal), 0);
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kMissing, StopRequest::kNoSignal), 5);
 }
 
 TEST(ExitStatusTest, OurOwnFailureIs1) { EXPECT_EQ(ExitStatusOf(absl::InternalError("")), 1); }

@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace vmwire {
 namespace {
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 TEST(ParseMemoryOption, AllKeysInAnyOrder) {
   const absl::StatusOr<MemoryOption> option =
@@ -31,7 +30,7 @@ TEST(ParseMemoryOption, AbsentKeysKeepTheirDefaults) {
   const absl::StatusOr<MemoryOption> option = ParseMemoryOption("backing=anonymous");
 
   ASSERT_TRUE(option.ok()) << option.status();
-  EXPECT_EQ(option->size, kDefaultMemoryBytes);
+  EXPECT_FALSE(option->size.has_value());
   EXPECT_EQ(option->huge_pages, HugePages::kTransparent);
 }
 
@@ -126,6 +125,39 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(ParseDmaWindow, EndBeyond64BitsIsOutOfRange) {
   EXPECT_EQ(ParseDmaWindow("0xfffffffffffff000+8K").status().code(), absl::StatusCode::kOutOfRange);
+}
+
+GuestImage ImageOf(ImageFormat format) {
+  GuestImage image;
+  image.format = format;
+  image.segments.push_back({.address = kImageAddress, .memory_size = kMiB});
+  return image;
+}
+
+TEST(DefaultMemoryFor, FollowsTheProtocol) {
+  EXPECT_EQ(DefaultMemoryFor(ImageOf(ImageFormat::kElf64)), kDefaultMemoryBytes);
+  EXPECT_EQ(DefaultMemoryFor(ImageOf(ImageFormat::kFlat)), kDefaultMemoryBytes);
+  for (const ImageFormat format :
+       {ImageFormat::kMultiboot1, ImageFormat::kMultiboot2, ImageFormat::kPvh}) {
+    EXPECT_EQ(DefaultMemoryFor(ImageOf(format)), 64 * kMiB);
+  }
+  EXPECT_EQ(DefaultMemoryFor(ImageOf(ImageFormat::kBzImage)), 256 * kMiB);
+  EXPECT_EQ(DefaultMemoryFor(ImageOf(ImageFormat::kVmlinux)), 256 * kMiB);
+}
+
+TEST(DefaultMemoryFor, GrowsWithModulesInWholeHugePages) {
+  GuestImage image = ImageOf(ImageFormat::kBzImage);
+  image.modules.push_back(
+      {.path = "initrd", .command_line = "", .bytes = std::vector<std::byte>(10 * kMiB + 1)});
+  EXPECT_EQ(DefaultMemoryFor(image), 308 * kMiB);
+  image.format = ImageFormat::kMultiboot1;
+  EXPECT_EQ(DefaultMemoryFor(image), 86 * kMiB);
+}
+
+TEST(DefaultMemoryFor, HasRoomForTheImage) {
+  GuestImage image = ImageOf(ImageFormat::kPvh);
+  image.segments.front().memory_size = 200 * kMiB;
+  EXPECT_EQ(DefaultMemoryFor(image), 202 * kMiB);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -169,6 +170,87 @@ TEST(RunOptionsTest, WhatIsKeptWithoutOnDemandIsRefused) {
     EXPECT_THAT(Parse({"image", "--wire", policy, "--dma-keep", "16M"}),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          AllOf(HasSubstr("--wire on-demand"), HasSubstr("--wire " + policy))));
+  }
+}
+
+TEST(RunOptionsTest, WhatAGuestIsGivenReachesTheConfiguration) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(
+      const RunOptions options,
+      Parse({"image", "--cmdline", "console=ttyS0 quiet", "--initrd", "initrd.img", "--module",
+             "a.bin", "--module", "b.bin,with text,and commas", "--cpus", "2", "--cpu",
+             "hide=smap+avx", "--virtio-cmdline", "--complete-emulation"}));
+  EXPECT_EQ(options.image.command_line, "console=ttyS0 quiet");
+  ASSERT_EQ(options.image.modules.size(), 3u);
+  EXPECT_EQ(options.image.modules[0].path, "initrd.img");
+  EXPECT_EQ(options.image.modules[1].path, "a.bin");
+  EXPECT_EQ(options.image.modules[1].command_line, "");
+  EXPECT_EQ(options.image.modules[2].path, "b.bin");
+  EXPECT_EQ(options.image.modules[2].command_line, "with text,and commas");
+  EXPECT_EQ(options.machine.cpus, 2u);
+  EXPECT_EQ(options.machine.cpu_hide, (std::vector<std::string>{"smap", "avx"}));
+  EXPECT_TRUE(options.machine.devices_on_command_line);
+  EXPECT_TRUE(options.machine.complete_emulation);
+}
+
+TEST(RunOptionsTest, AppendIsAnotherNameOfCmdline) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options, Parse({"image", "--append", "quiet"}));
+  EXPECT_EQ(options.image.command_line, "quiet");
+}
+
+TEST(RunOptionsTest, EveryFormatHasItsName) {
+  for (const ImageFormatChoice format :
+       {ImageFormatChoice::kAuto, ImageFormatChoice::kElf, ImageFormatChoice::kFlat,
+        ImageFormatChoice::kMultiboot, ImageFormatChoice::kMultiboot2, ImageFormatChoice::kPvh,
+        ImageFormatChoice::kLinux}) {
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options,
+                                Parse({"image", "--format", ToString(format)}));
+    EXPECT_EQ(options.image.format, format);
+  }
+}
+
+TEST(RunOptionsTest, AMemorySizeIsKnownToBeGiven) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions given, Parse({"image", "--memory", "4M"}));
+  EXPECT_TRUE(given.has_memory_size);
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions not_given,
+                              Parse({"image", "--memory", "backing=memfd"}));
+  EXPECT_FALSE(not_given.has_memory_size);
+  EXPECT_EQ(not_given.machine.backing, MemoryBacking::kMemfd);
+}
+
+TEST(RunOptionsTest, WhatIsWatchedReachesTheRun) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(
+      const RunOptions options,
+      Parse({"image", "--expect", "^login: ", "--timeout", "90s", "--trace", "io,emulation"}));
+  EXPECT_TRUE(options.expect.has_value());
+  EXPECT_EQ(options.timeout, std::chrono::seconds(90));
+  EXPECT_TRUE(options.trace_io);
+  EXPECT_TRUE(options.trace_emulation);
+  EXPECT_EQ(options.interactive, Interaction::kNone);
+}
+
+TEST(RunOptionsTest, InteractiveIsTheSerialPortUnlessSaidOtherwise) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions serial, Parse({"--interactive", "image"}));
+  EXPECT_EQ(serial.interactive, Interaction::kSerial);
+  EXPECT_EQ(serial.image_path, "image");
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions console,
+                              Parse({"--interactive=console", "--console", "image"}));
+  EXPECT_EQ(console.interactive, Interaction::kConsole);
+  EXPECT_THAT(Parse({"--interactive=console", "image"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("add --console")));
+  EXPECT_THAT(Parse({"--interactive=seriell", "image"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("--interactive"), HasSubstr("'serial'"))));
+}
+
+TEST(RunOptionsTest, BadValuesNameTheirOption) {
+  const std::vector<std::vector<std::string>> bad = {
+      {"--cpus", "0"},        {"--cpus", "65"},          {"--cpu", "show=avx"}, {"--cpu", "hide="},
+      {"--cpu", "hide=avxx"}, {"--expect", "(unclosed"}, {"--timeout", "soon"}, {"--trace", "oi"},
+      {"--module", ",text"},  {"--format", "multibot"}};
+  for (const std::vector<std::string>& words : bad) {
+    EXPECT_THAT(Parse({"image", words[0], words[1]}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(words[0])))
+        << words[1];
   }
 }
 
