@@ -1,6 +1,7 @@
 #include "vmm/cpu_setup.h"
 
 #include <array>
+#include <cstring>
 #include <string>
 
 #include "absl/strings/str_format.h"
@@ -21,6 +22,18 @@ constexpr uint64_t kFastStrings = 1;
 constexpr uint32_t kMtrrDefaultTypeMsr = 0x2ff;
 constexpr uint64_t kMtrrsEnabled = uint64_t{1} << 11;
 constexpr uint64_t kWriteBack = 6;
+
+// Registers of a local APIC and what they are given (Intel SDM volume 3, 11.4.1, 11.5.1, 11.9).
+constexpr size_t kSpuriousVector = 0xf0;
+constexpr uint32_t kApicOn = 0x1ff;
+constexpr size_t kLint0 = 0x350;
+constexpr uint32_t kExternalInterrupts = 0x700;
+constexpr size_t kLint1 = 0x360;
+constexpr uint32_t kNonMaskable = 0x400;
+
+void PutRegister(kvm_lapic_state& apic, size_t offset, uint32_t value) {
+  std::memcpy(apic.regs + offset, &value, sizeof(value));
+}
 
 absl::StatusOr<std::vector<CpuFeature>> HiddenFeatures(const MachineConfig& config) {
   std::vector<CpuFeature> features;
@@ -79,6 +92,19 @@ void SetFirmwareMsrs(std::span<const std::unique_ptr<Vcpu>> vcpus) {
       vcpu->SetMsrs(std::span(&msr, 1)).IgnoreError();  // A KVM that has it not needs it not.
     }
   }
+}
+
+absl::Status SetFirmwareApics(std::span<const std::unique_ptr<Vcpu>> vcpus) {
+  for (const std::unique_ptr<Vcpu>& vcpu : vcpus) {
+    VMWIRE_ASSIGN_OR_RETURN(kvm_lapic_state apic, vcpu->GetLapic());
+    if (vcpu == vcpus.front()) {
+      PutRegister(apic, kSpuriousVector, kApicOn);
+      PutRegister(apic, kLint0, kExternalInterrupts);
+      PutRegister(apic, kLint1, kNonMaskable);
+    }
+    VMWIRE_RETURN_IF_ERROR(vcpu->SetLapic(apic));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace vmwire

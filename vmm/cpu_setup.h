@@ -43,6 +43,12 @@ absl::StatusOr<CpuidPolicy> MakeCpuidPolicy(const System& system,
 // default memory type. What this KVM does not take stays as it is.
 void SetFirmwareMsrs(std::span<const std::unique_ptr<Vcpu>> vcpus);
 
+// Sets the local APICs as a PC's firmware leaves them: that of the first CPU is on, with the PICs
+// at LINT0 and NMIs at LINT1 (MP 1.4, 3.6.2.2, "virtual wire mode"). It is done for every CPU, once
+// all are there: some kernels only then know the last of them by its APIC id, and lose the INIT
+// that another sends it. Errors as Vcpu::SetLapic. REQUIRES: the machine has an irqchip.
+absl::Status SetFirmwareApics(std::span<const std::unique_ptr<Vcpu>> vcpus);
+
 }  // namespace vmwire
 
 #endif  // VMWIRE_VMM_CPU_SETUP_H_

@@ -124,6 +124,10 @@ class KvmApi {
   // KVM_GET_MP_STATE: KVM_MP_STATE_RUNNABLE, _HALTED, _UNINITIALIZED (waits for an INIT), ...
   // InvalidArgument: the VM has no irqchip (some kernels only).
   virtual absl::StatusOr<uint32_t> GetMpState(VcpuFd vcpu) = 0;
+  // KVM_GET_LAPIC, KVM_SET_LAPIC: the registers of the local APIC, at the offsets of its page
+  // (Intel SDM volume 3, table 11-1). InvalidArgument: the vCPU has none in the kernel.
+  virtual absl::StatusOr<kvm_lapic_state> GetLapic(VcpuFd vcpu) = 0;
+  virtual absl::Status SetLapic(VcpuFd vcpu, const kvm_lapic_state& state) = 0;
   // KVM_GET_TSC_KHZ. Any error means that the host does not say.
   virtual absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) = 0;
   // KVM_TRANSLATE: the guest's own page tables, for the linear address `linear`. `valid` is 0 where

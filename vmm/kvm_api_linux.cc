@@ -209,6 +209,16 @@ absl::StatusOr<uint32_t> KvmApiLinux::GetMpState(VcpuFd vcpu) {
   return state.mp_state;
 }
 
+absl::StatusOr<kvm_lapic_state> KvmApiLinux::GetLapic(VcpuFd vcpu) {
+  kvm_lapic_state state = {};
+  VMWIRE_RETURN_IF_ERROR(Ioctl(vcpu, KVM_GET_LAPIC, "KVM_GET_LAPIC", &state).status());
+  return state;
+}
+
+absl::Status KvmApiLinux::SetLapic(VcpuFd vcpu, const kvm_lapic_state& state) {
+  return Ioctl(vcpu, KVM_SET_LAPIC, "KVM_SET_LAPIC", &state).status();
+}
+
 absl::StatusOr<uint64_t> KvmApiLinux::GetTscKhz(VcpuFd vcpu) {
   VMWIRE_ASSIGN_OR_RETURN(const int khz, Ioctl(vcpu, KVM_GET_TSC_KHZ, "KVM_GET_TSC_KHZ", 0));
   return static_cast<uint64_t>(khz);

@@ -44,6 +44,8 @@ class KvmApiLinux final : public KvmApi {
   absl::StatusOr<kvm_vcpu_events> GetVcpuEvents(VcpuFd vcpu) override;
   absl::Status SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) override;
   absl::StatusOr<uint32_t> GetMpState(VcpuFd vcpu) override;
+  absl::StatusOr<kvm_lapic_state> GetLapic(VcpuFd vcpu) override;
+  absl::Status SetLapic(VcpuFd vcpu, const kvm_lapic_state& state) override;
   absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) override;
   absl::StatusOr<kvm_translation> Translate(VcpuFd vcpu, uint64_t linear) override;
   absl::StatusOr<RunResult> Run(VcpuFd vcpu) override;

@@ -290,7 +290,10 @@ absl::Status Machine::PrepareCpus() {
   for (const std::unique_ptr<Vcpu>& vcpu : vcpus_) {
     VMWIRE_RETURN_IF_ERROR(vcpu->SetCpuid(CpuidOf(supported_cpuid_, policy, vcpu->id())));
   }
-  if (is_pc_) SetFirmwareMsrs(vcpus_);
+  if (is_pc_) {
+    SetFirmwareMsrs(vcpus_);
+    if (interrupt_controller_.has_irqchip) VMWIRE_RETURN_IF_ERROR(SetFirmwareApics(vcpus_));
+  }
   // The others wait for the guest to start them.
   Vcpu& first = *vcpus_.front();
   VMWIRE_ASSIGN_OR_RETURN(const kvm_sregs reset, first.GetSregs());

@@ -43,6 +43,8 @@ class Vcpu {
     return kvm_.SetVcpuEvents(fd_, events);
   }
   absl::StatusOr<uint32_t> GetMpState() const { return kvm_.GetMpState(fd_); }
+  absl::StatusOr<kvm_lapic_state> GetLapic() const { return kvm_.GetLapic(fd_); }
+  absl::Status SetLapic(const kvm_lapic_state& state) { return kvm_.SetLapic(fd_, state); }
   absl::StatusOr<uint64_t> GetTscKhz() const { return kvm_.GetTscKhz(fd_); }
   absl::StatusOr<kvm_translation> Translate(uint64_t linear) const {
     return kvm_.Translate(fd_, linear);

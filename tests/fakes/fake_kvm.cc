@@ -258,6 +258,7 @@ absl::StatusOr<VcpuFd> FakeKvm::CreateVcpu(VmFd vm, uint32_t id) {
   ids.push_back(id);
   const VcpuFd fd{next_fd_++};
   vcpus_[fd].id = id;
+  vcpus_[fd].has_lapic = state->second.has_irqchip;
   return fd;
 }
 
@@ -321,6 +322,33 @@ std::vector<std::vector<kvm_cpuid_entry2>> FakeKvm::cpuids() const {
   std::vector<std::vector<kvm_cpuid_entry2>> all;
   for (const auto& [fd, state] : vcpus_) all.push_back(state.cpuid);
   return all;
+}
+
+std::vector<kvm_lapic_state> FakeKvm::lapics() const {
+  std::vector<kvm_lapic_state> all;
+  for (const auto& [fd, state] : vcpus_) all.push_back(state.lapic);
+  return all;
+}
+
+std::vector<kvm_regs> FakeKvm::registers() const {
+  std::vector<kvm_regs> all;
+  for (const auto& [fd, state] : vcpus_) all.push_back(state.regs);
+  return all;
+}
+
+absl::StatusOr<kvm_lapic_state> FakeKvm::GetLapic(VcpuFd vcpu) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get lapic"));
+  if (!StateOf(vcpu).has_lapic) return ErrnoStatus(EINVAL, "KVM_GET_LAPIC");
+  return StateOf(vcpu).lapic;
+}
+
+absl::Status FakeKvm::SetLapic(VcpuFd vcpu, const kvm_lapic_state& state) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm set lapic"));
+  if (!StateOf(vcpu).has_lapic) return ErrnoStatus(EINVAL, "KVM_SET_LAPIC");
+  StateOf(vcpu).lapic = state;
+  return absl::OkStatus();
 }
 
 absl::Status FakeKvm::SetTssAddress(VmFd vm, uint64_t address) {

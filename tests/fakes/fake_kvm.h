@@ -88,6 +88,8 @@ class FakeKvm final : public KvmApi {
   void SetMpState(uint32_t state) { mp_state_ = state; }
   // What was set for the vCPUs, in the order of their making.
   std::vector<std::vector<kvm_cpuid_entry2>> cpuids() const;
+  std::vector<kvm_lapic_state> lapics() const;
+  std::vector<kvm_regs> registers() const;
   // The translation of a page; identity for pages that are never set. nullopt: not mapped by the
   // guest.
   void SetTranslation(uint64_t linear_page, std::optional<uint64_t> physical_page);
@@ -118,6 +120,8 @@ class FakeKvm final : public KvmApi {
   absl::StatusOr<kvm_vcpu_events> GetVcpuEvents(VcpuFd vcpu) override;
   absl::Status SetVcpuEvents(VcpuFd vcpu, const kvm_vcpu_events& events) override;
   absl::StatusOr<uint32_t> GetMpState(VcpuFd vcpu) override;
+  absl::StatusOr<kvm_lapic_state> GetLapic(VcpuFd vcpu) override;
+  absl::Status SetLapic(VcpuFd vcpu, const kvm_lapic_state& state) override;
   absl::StatusOr<uint64_t> GetTscKhz(VcpuFd vcpu) override;
   absl::StatusOr<kvm_translation> Translate(VcpuFd vcpu, uint64_t linear) override;
   absl::StatusOr<RunResult> Run(VcpuFd vcpu) override;
@@ -140,6 +144,8 @@ class FakeKvm final : public KvmApi {
     kvm_regs regs = {};
     kvm_sregs sregs = {};
     kvm_vcpu_events events = {};
+    bool has_lapic = false;
+    kvm_lapic_state lapic = {};
     std::map<uint32_t, uint64_t> msrs;
     std::vector<kvm_cpuid_entry2> cpuid;
     kvm_run* run = nullptr;

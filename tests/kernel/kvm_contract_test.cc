@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -363,6 +364,26 @@ TEST_P(KvmContractTest, FirstVcpuIsRunnable) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const uint32_t state, vcpu->GetMpState());
 
   EXPECT_EQ(state, static_cast<uint32_t>(KVM_MP_STATE_RUNNABLE));
+}
+
+TEST_P(KvmContractTest, LocalApicReadsWhatWasWritten) {
+  if (!kvm_->CreateIrqchip(vm_->fd()).ok()) GTEST_SKIP() << "this KVM has no KVM_CAP_IRQCHIP";
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(kvm_lapic_state apic, vcpu->GetLapic());
+  const uint32_t on = 0x1ff;
+  std::memcpy(apic.regs + 0xf0, &on, sizeof(on));
+  ASSERT_THAT(vcpu->SetLapic(apic), IsOk());
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const kvm_lapic_state after, vcpu->GetLapic());
+
+  EXPECT_EQ(std::memcmp(after.regs + 0xf0, &on, sizeof(on)), 0);
+}
+
+TEST_P(KvmContractTest, VcpuWithoutIrqchipHasNoLocalApic) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto vcpu, Vcpu::Create(*vm_, 0));
+
+  EXPECT_THAT(vcpu->GetLapic(), StatusIs(kInvalid));
+  EXPECT_THAT(vcpu->SetLapic({}), StatusIs(kInvalid));
 }
 
 TEST_P(KvmContractTest, TssAddressInTheHoleIsTaken) {

@@ -122,7 +122,6 @@ TEST_F(CpuGroupTest, ExitsOfAllCpusAreCounted) {
   group_->Run();
 
   EXPECT_EQ(group_->stats().exits.total(), 2u);
-  EXPECT_GE(group_->stats().interruptions, 1u) << "the other was kicked";
   EXPECT_TRUE(group_->stats().first_exit.has_value());
 }
 

@@ -9,8 +9,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +53,17 @@ inline MachineConfig Configure(WirePolicyKind wire, PinLevel level, MemoryBackin
   return config;
 }
 
+// 32 bytes that say they are a multiboot kernel at 1 MiB, entered behind its header: an image of
+// somebody else's protocol.
+inline GuestImage MultibootImage() {
+  constexpr uint32_t kMagic = 0x1badb002;
+  constexpr uint32_t kHasAddresses = 1 << 16;
+  const std::array<uint32_t, 9> words = {
+      kMagic, kHasAddresses, 0u - kMagic - kHasAddresses, 0x100000, 0x100000, 0, 0, 0x100020, 0};
+  const auto bytes = std::as_bytes(std::span(words));
+  return ParseGuestImage("kernel", {bytes.begin(), bytes.end()}, {.command_line = "x"}).value();
+}
+
 // A host of fakes. After every call of either it checks that no live slot covers memory that the
 // policy wants wired and that is not.
 class FakeHost {
@@ -79,9 +92,12 @@ class FakeHost {
                              for (const std::byte byte : bytes) printed_ += static_cast<char>(byte);
                            },
                        .progress = std::move(progress)};
-    return Machine::Create(config_, BootSector(), {memory_, kvm_, std::move(limits)},
-                           std::move(hooks), timeline);
+    return Machine::Create(config_, image_, {memory_, kvm_, std::move(limits)}, std::move(hooks),
+                           timeline);
   }
+
+  // Instead of the boot sector.
+  void UseImage(GuestImage image) { image_ = std::move(image); }
 
   // True if nothing of a machine is left on the host.
   bool IsAsBefore() const {
@@ -113,6 +129,7 @@ class FakeHost {
   }
 
   const MachineConfig config_;
+  GuestImage image_ = BootSector();
   Journal journal_;
   FakeHostMemory memory_;
   FakeKvm kvm_;

@@ -30,8 +30,9 @@ int ExitStatusOf(const RunOutcome& outcome) {
   switch (outcome.kind) {
     case RunOutcome::Kind::kHalted:
     case RunOutcome::Kind::kPoweredOff:
-    case RunOutcome::Kind::kReset:
       return kExitOk;
+    case RunOutcome::Kind::kReset:
+      return kExitGuestReset;
     case RunOutcome::Kind::kExited:
       if (outcome.code == 0) return kExitOk;
       return kExitGuestCodeBase + static_cast<int>(std::min<uint32_t>(outcome.code, kMaxGuestCode));
@@ -57,7 +58,8 @@ int ExitStatusOf(const RunOutcome& outcome, Expectation expectation, int stop_re
     if (stop_reason == StopRequest::kTimeLimit) return kExitTimeLimit;
     if (stop_reason == StopRequest::kNoSignal) status = kExitOk;
   }
-  const bool ended_itself = status == kExitOk || status > kExitGuestCodeBase;
+  const bool ended_itself =
+      status == kExitOk || status == kExitGuestReset || status > kExitGuestCodeBase;
   return expectation == Expectation::kMissing && ended_itself ? kExitTextMissing : status;
 }
 

@@ -6,6 +6,7 @@
 //   3       the host lacks or refuses something
 //   4       the guest died: triple fault, unhandled exception, an instruction that KVM cannot run
 //   5       the guest ended, and the text of --expect had not come
+//   6       the guest reset its machine, as a kernel does that panics
 //   16 + n  the guest's own code n, 1 to 100
 //   124     the time of --timeout was over, as of timeout(1)
 //
@@ -28,6 +29,7 @@ inline constexpr int kExitBadInput = 2;
 inline constexpr int kExitHostLacks = 3;
 inline constexpr int kExitGuestDied = 4;
 inline constexpr int kExitTextMissing = 5;
+inline constexpr int kExitGuestReset = 6;
 inline constexpr int kExitGuestCodeBase = 16;
 inline constexpr int kMaxGuestCode = 100;
 inline constexpr int kExitTimeLimit = 124;

@@ -35,8 +35,8 @@ Examples:
   vmwire doctor
 
 Exit status of run: 0 the guest ended well, 1 the monitor failed, 2 usage or bad input, 3 the host lacks or
-refuses something, 4 the guest died, 5 it ended without the text of --expect, 16 + n the guest's own
-code n (1 to 100), 124 the time of --timeout was over.)";
+refuses something, 4 the guest died, 5 it ended without the text of --expect, 6 it reset its machine,
+16 + n the guest's own code n (1 to 100), 124 the time of --timeout was over.)";
 
 const std::vector<std::string> kCommands = {"run", "inspect", "doctor"};
 

@@ -38,7 +38,9 @@ std::string DescribeOutcome(const RunEnd& end) {
     case RunOutcome::Kind::kInterrupted:
       return DescribeInterruption(end) + outcome.report;
     case RunOutcome::Kind::kReset:
-      return Line("the guest reset its machine, which ends the run");
+      return Line(
+          "the guest reset its machine, which ends the run; a kernel does that when it panics, "
+          "too");
     case RunOutcome::Kind::kExited:
       if (outcome.code <= static_cast<uint32_t>(kMaxGuestCode)) return "";
       return Line(absl::StrFormat("the guest's code %d is above %d and is given as %d",

@@ -15,7 +15,7 @@ TEST(ExitStatusTest, AGuestThatEndedWellIsZero) {
   EXPECT_EQ(StatusOfKind(Kind::kExited, 0), 0);
   EXPECT_EQ(StatusOfKind(Kind::kHalted), 0);
   EXPECT_EQ(StatusOfKind(Kind::kPoweredOff), 0);
-  EXPECT_EQ(StatusOfKind(Kind::kReset), 0);
+  EXPECT_EQ(StatusOfKind(Kind::kReset), 6);
 }
 
 TEST(ExitStatusTest, TheGuestsCodeIsAbove16) {
