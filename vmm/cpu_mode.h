@@ -7,22 +7,11 @@
 
 #include <cstdint>
 
+#include "vmm/cpu_bits.h"
 #include "vmm/disassembly.h"
 #include "vmm/kvm_abi.h"
 
 namespace vmwire {
-
-// Intel SDM volume 3, 2.2.1, 2.3 and 2.5.
-namespace cpu_bits {
-inline constexpr uint64_t kCr0ProtectionEnable = uint64_t{1} << 0;
-inline constexpr uint64_t kCr0Paging = uint64_t{1} << 31;
-inline constexpr uint64_t kCr4PageSizeExtension = uint64_t{1} << 4;
-inline constexpr uint64_t kCr4PhysicalAddressExtension = uint64_t{1} << 5;
-inline constexpr uint64_t kCr4FiveLevelPaging = uint64_t{1} << 12;
-inline constexpr uint64_t kEferLongModeActive = uint64_t{1} << 10;
-inline constexpr uint64_t kEferNoExecute = uint64_t{1} << 11;
-inline constexpr uint64_t kFlagsInterrupts = uint64_t{1} << 9;
-}  // namespace cpu_bits
 
 // How the code segment makes the CPU read instructions (Intel SDM volume 3, 3.4.5 and 5.2.1).
 CodeWidth CodeWidthOf(const kvm_sregs& sregs);

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 
+#include "vmm/cpu_bits.h"
+
 namespace vmwire {
-namespace {
-
-constexpr uint64_t kRflagsInterrupts = uint64_t{1} << 9;
-
-}  // namespace
 
 bool SleepsForEver(const Vcpu& vcpu) {
   const absl::StatusOr<uint32_t> state = vcpu.GetMpState();
@@ -15,7 +12,7 @@ bool SleepsForEver(const Vcpu& vcpu) {
   if (*state == KVM_MP_STATE_UNINITIALIZED || *state == KVM_MP_STATE_INIT_RECEIVED) return true;
   if (*state != KVM_MP_STATE_HALTED) return false;
   const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
-  return regs.ok() && (regs->rflags & kRflagsInterrupts) == 0;
+  return regs.ok() && (regs->rflags & cpu_bits::kFlagsInterrupts) == 0;
 }
 
 SleepWatch::SleepWatch(StopRequest& stop, size_t cpus, std::chrono::milliseconds interval)

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -135,6 +136,32 @@ class FakeHost {
   FakeKvm kvm_;
   std::string printed_;
 };
+
+// Makes the machine and runs it, with each call to the host failing in turn.
+inline void ExpectNothingIsLeftWhicheverCallFails(const MachineConfig& config,
+                                                  const GuestImage& image) {
+  for (const int error : {ENOMEM, EPERM, EINVAL}) {
+    bool succeeded = false;
+    for (uint64_t n = 1; !succeeded && n < 1000; ++n) {
+      FakeHost host(config);
+      host.UseImage(image);
+      Timeline timeline;
+      host.journal().FailNth(n, error);
+      {
+        const absl::StatusOr<std::unique_ptr<Machine>> machine = host.Create(timeline);
+        StopRequest stop;
+        const bool ran = machine.ok() && (*machine)->Run(stop).kind == RunOutcome::Kind::kExited;
+        succeeded = !host.journal().failed();
+        // Some calls may fail without harm: the clock's rate, advice against huge pages.
+        if (succeeded) {
+          EXPECT_TRUE(ran) << machine.status();
+        }
+      }
+      EXPECT_TRUE(host.IsAsBefore()) << "after call " << n << " failed with errno " << error;
+    }
+    EXPECT_TRUE(succeeded);
+  }
+}
 
 inline size_t IndexOf(const std::vector<std::string>& entries, const std::string& part) {
   const auto found = std::find_if(entries.begin(), entries.end(), [&](const std::string& entry) {

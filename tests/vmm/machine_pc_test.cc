@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 
@@ -100,26 +99,7 @@ TEST(MachineCpusTest, NoCpuOrTooManyAreRefusedWithoutKvm) {
 }
 
 TEST(MachineCpusTest, WhicheverHostCallFailsNothingIsLeft) {
-  for (const int error : {ENOMEM, EINVAL}) {
-    bool succeeded = false;
-    for (uint64_t n = 1; !succeeded && n < 1000; ++n) {
-      FakeHost host(TwoCpus());
-      host.UseImage(MultibootImage());
-      Timeline timeline;
-      host.journal().FailNth(n, error);
-      {
-        const absl::StatusOr<std::unique_ptr<Machine>> machine = host.Create(timeline);
-        StopRequest stop;
-        const bool ran = machine.ok() && (*machine)->Run(stop).kind == RunOutcome::Kind::kExited;
-        succeeded = !host.journal().failed();
-        if (succeeded) {
-          EXPECT_TRUE(ran) << machine.status();
-        }
-      }
-      EXPECT_TRUE(host.IsAsBefore()) << "after call " << n << " failed with errno " << error;
-    }
-    EXPECT_TRUE(succeeded);
-  }
+  ExpectNothingIsLeftWhicheverCallFails(TwoCpus(), MultibootImage());
 }
 
 }  // namespace

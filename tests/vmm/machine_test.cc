@@ -207,26 +207,7 @@ class MachineFailureTest : public testing::TestWithParam<Setup> {};
 
 TEST_P(MachineFailureTest, WhicheverHostCallFailsNothingIsLeft) {
   const auto& [wire, level, backing] = GetParam();
-  for (const int error : {ENOMEM, EPERM, EINVAL}) {
-    bool succeeded = false;
-    for (uint64_t n = 1; !succeeded && n < 1000; ++n) {
-      FakeHost host(Configure(wire, level, backing));
-      Timeline timeline;
-      host.journal().FailNth(n, error);
-      {
-        const absl::StatusOr<std::unique_ptr<Machine>> machine = host.Create(timeline);
-        StopRequest stop;
-        const bool ran = machine.ok() && (*machine)->Run(stop).kind == RunOutcome::Kind::kExited;
-        succeeded = !host.journal().failed();
-        // Some calls may fail without harm: the clock's rate, advice against huge pages.
-        if (succeeded) {
-          EXPECT_TRUE(ran) << machine.status();
-        }
-      }
-      EXPECT_TRUE(host.IsAsBefore()) << "after call " << n << " failed with errno " << error;
-    }
-    EXPECT_TRUE(succeeded);
-  }
+  ExpectNothingIsLeftWhicheverCallFails(Configure(wire, level, backing), BootSector());
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -3,24 +3,11 @@
 #include <cstdint>
 
 #include "vmm/boot/descriptor_tables.h"
+#include "vmm/cpu_bits.h"
 #include "vmm/guest_layout.h"
 
 namespace vmwire {
 namespace {
-
-// Intel SDM volume 3, 2.5 (control registers) and 2.2.1 (IA32_EFER); RFLAGS: volume 1, 3.4.3.
-constexpr uint64_t kCr0ProtectedMode = uint64_t{1} << 0;
-constexpr uint64_t kCr0MonitorCoprocessor = uint64_t{1} << 1;
-constexpr uint64_t kCr0ExtensionType = uint64_t{1} << 4;
-constexpr uint64_t kCr0NumericError = uint64_t{1} << 5;
-constexpr uint64_t kCr0WriteProtect = uint64_t{1} << 16;
-constexpr uint64_t kCr0Paging = uint64_t{1} << 31;
-constexpr uint64_t kCr4PhysicalAddressExtension = uint64_t{1} << 5;
-constexpr uint64_t kCr4FxsaveAndSse = uint64_t{1} << 9 | uint64_t{1} << 10;
-constexpr uint64_t kEferLongModeEnable = uint64_t{1} << 8;
-constexpr uint64_t kEferLongModeActive = uint64_t{1} << 10;
-constexpr uint64_t kRflagsReserved = uint64_t{1} << 1;
-constexpr uint64_t kRflagsIopl3 = uint64_t{3} << 12;
 
 // Segment types, S = 1: read, write or execute, accessed. S = 0: busy TSS of 64 bits (and of 32).
 constexpr uint8_t kTypeData = 3;
@@ -51,7 +38,7 @@ void SetSegments(const kvm_segment& code, const kvm_segment& data, kvm_sregs& sr
 void EnterReal16(kvm_sregs& sregs) {
   SetSegments(Segment(0, kTypeCode, SegmentSize::k16), Segment(0, kTypeData, SegmentSize::k16),
               sregs);
-  sregs.cr0 = kCr0ExtensionType;
+  sregs.cr0 = cpu_bits::kCr0ExtensionType;
   sregs.cr3 = 0;
   sregs.cr4 = 0;
   sregs.efer = 0;
@@ -63,7 +50,8 @@ void EnterProtected32(kvm_sregs& sregs) {
   sregs.gdt.base = kGdtAddress.value();
   sregs.gdt.limit = kGdtLimit;
   sregs.idt = {};
-  sregs.cr0 = kCr0ProtectedMode | kCr0ExtensionType | kCr0NumericError;
+  sregs.cr0 =
+      cpu_bits::kCr0ProtectionEnable | cpu_bits::kCr0ExtensionType | cpu_bits::kCr0NumericError;
   sregs.cr3 = 0;
   sregs.cr4 = 0;
   sregs.efer = 0;
@@ -83,11 +71,12 @@ void EnterLong64(bool ring3, kvm_sregs& sregs) {
   sregs.gdt.limit = kGdtLimit;
   sregs.idt.base = kIdtAddress.value();
   sregs.idt.limit = kIdtLimit;
-  sregs.cr0 = kCr0ProtectedMode | kCr0MonitorCoprocessor | kCr0ExtensionType | kCr0NumericError |
-              kCr0WriteProtect | kCr0Paging;
+  sregs.cr0 = cpu_bits::kCr0ProtectionEnable | cpu_bits::kCr0MonitorCoprocessor |
+              cpu_bits::kCr0ExtensionType | cpu_bits::kCr0NumericError |
+              cpu_bits::kCr0WriteProtect | cpu_bits::kCr0Paging;
   sregs.cr3 = kPageTablesAddress.value();
-  sregs.cr4 = kCr4PhysicalAddressExtension | kCr4FxsaveAndSse;
-  sregs.efer = kEferLongModeEnable | kEferLongModeActive;
+  sregs.cr4 = cpu_bits::kCr4PhysicalAddressExtension | cpu_bits::kCr4FxsaveAndSse;
+  sregs.efer = cpu_bits::kEferLongModeEnable | cpu_bits::kEferLongModeActive;
 }
 
 // No task and no IDT: who enters so brings its own before it turns interrupts on. (A long mode
@@ -110,9 +99,9 @@ void UseFlatSegments(StartMode mode, kvm_sregs& sregs) {
 kvm_regs StartState::Registers() const {
   kvm_regs registers = {};
   registers.rip = entry.value();
-  registers.rflags = kRflagsReserved;
+  registers.rflags = cpu_bits::kFlagsReserved;
   registers.rsp = kRing0StackTop.value();
-  if (mode == StartMode::kLong64Ring3) registers.rflags |= kRflagsIopl3;
+  if (mode == StartMode::kLong64Ring3) registers.rflags |= cpu_bits::kFlagsIopl3;
   registers.rax = rax;
   registers.rbx = rbx;
   registers.rsi = rsi;

@@ -13,10 +13,6 @@
 namespace vmwire {
 namespace {
 
-constexpr uint64_t kCr4OsXsave = uint64_t{1} << 18;
-constexpr uint64_t kFlagsZero = uint64_t{1} << 6;
-constexpr uint64_t kFlagsResume = uint64_t{1} << 16;
-constexpr uint64_t kFlagsAlignmentCheck = uint64_t{1} << 18;
 constexpr uint8_t kBreakpointVector = 3;
 
 constexpr GuestException kInvalidOpcode{.vector = exception_vector::kInvalidOpcode};
@@ -54,7 +50,7 @@ StepResult Execution::Interrupt(uint8_t vector) {
 
 // XCR1 is XCR0 and what of it is in use; a CPU may say so of all of it (Intel SDM volume 1, 13.6).
 StepResult Execution::ReadXcr() {
-  if ((cpu.sregs.cr4 & kCr4OsXsave) == 0) return kInvalidOpcode;
+  if ((cpu.sregs.cr4 & cpu_bits::kCr4OsXsave) == 0) return kInvalidOpcode;
   if (static_cast<uint32_t>(cpu.regs.rcx) > 1) return kProtectionFault;
   if (!cpu.xcr0.has_value()) {
     return absl::UnimplementedError("this KVM does not say what XCR0 is (KVM_CAP_XCRS)");
@@ -66,8 +62,8 @@ StepResult Execution::ReadXcr() {
 
 StepResult Execution::SetAlignmentCheck(bool value) {
   if (PrivilegeOf(cpu.sregs) != 0) return kInvalidOpcode;
-  effect.regs.rflags &= ~kFlagsAlignmentCheck;
-  if (value) effect.regs.rflags |= kFlagsAlignmentCheck;
+  effect.regs.rflags &= ~cpu_bits::kFlagsAlignmentCheck;
+  if (value) effect.regs.rflags |= cpu_bits::kFlagsAlignmentCheck;
   return std::nullopt;
 }
 
@@ -82,7 +78,8 @@ StepResult Execution::CompareExchange16() {
                           memory.CompareExchange(linear, found, {cpu.regs.rbx, cpu.regs.rcx}));
   if (fault.has_value()) return fault;
   const bool equal = found == DoubleQuadword{cpu.regs.rax, cpu.regs.rdx};
-  effect.regs.rflags = equal ? cpu.regs.rflags | kFlagsZero : cpu.regs.rflags & ~kFlagsZero;
+  effect.regs.rflags =
+      equal ? cpu.regs.rflags | cpu_bits::kFlagsZero : cpu.regs.rflags & ~cpu_bits::kFlagsZero;
   effect.regs.rax = found[0];
   effect.regs.rdx = found[1];
   return std::nullopt;
@@ -169,11 +166,11 @@ absl::StatusOr<EmulationEffect> CompleteInstruction(const EmulatedCpu& cpu,
   if (effect.exception.has_value()) {
     // What a fault pushes has RF set, so that a breakpoint there does not hit again (Intel SDM
     // volume 3, 17.3.1.1); KVM takes it from here.
-    effect.regs.rflags |= kFlagsResume;
+    effect.regs.rflags |= cpu_bits::kFlagsResume;
     return effect;
   }
   effect.regs.rip = NextRip(cpu, decoded->instruction.length);
-  effect.regs.rflags &= ~kFlagsResume;
+  effect.regs.rflags &= ~cpu_bits::kFlagsResume;
   return effect;
 }
 

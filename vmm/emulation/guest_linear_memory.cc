@@ -12,10 +12,6 @@
 namespace vmwire {
 namespace {
 
-constexpr uint64_t kCr0WriteProtect = uint64_t{1} << 16;
-constexpr uint64_t kCr4SupervisorAccessPrevention = uint64_t{1} << 21;
-constexpr uint64_t kFlagsAlignmentCheck = uint64_t{1} << 18;
-
 // Error code of a page fault (Intel SDM volume 3, 4.7).
 constexpr uint32_t kPagePresent = 1;
 constexpr uint32_t kPageWrite = 2;
@@ -26,10 +22,10 @@ bool IsAllowed(const PageWalk& walk, bool write, bool user, Accessor accessor,
                const EmulatedCpu& cpu) {
   if (user) return walk.is_user && (!write || walk.is_writable);
   const bool smap =
-      (cpu.sregs.cr4 & kCr4SupervisorAccessPrevention) != 0 &&
-      (accessor == Accessor::kProcessor || (cpu.regs.rflags & kFlagsAlignmentCheck) == 0);
+      (cpu.sregs.cr4 & cpu_bits::kCr4SupervisorAccessPrevention) != 0 &&
+      (accessor == Accessor::kProcessor || (cpu.regs.rflags & cpu_bits::kFlagsAlignmentCheck) == 0);
   if (smap && walk.is_user) return false;
-  return !write || walk.is_writable || (cpu.sregs.cr0 & kCr0WriteProtect) == 0;
+  return !write || walk.is_writable || (cpu.sregs.cr0 & cpu_bits::kCr0WriteProtect) == 0;
 }
 
 absl::Status NoMemory(uint64_t linear, uint64_t physical) {

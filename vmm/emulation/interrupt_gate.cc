@@ -9,8 +9,6 @@
 namespace vmwire {
 namespace {
 
-constexpr uint64_t kFlagsVirtual8086 = uint64_t{1} << 17;
-
 // Byte 5 of a gate (Intel SDM volume 3, 6.11 and 6.14.1).
 constexpr uint8_t kTypeMask = 0x1f;  // S with it, which must be 0.
 constexpr uint8_t kTaskGate = 0x05;
@@ -29,7 +27,7 @@ bool TakesInterrupts(uint8_t type, bool long_mode) {
 
 StepResult CheckInterruptGate(uint8_t vector, const EmulatedCpu& cpu, LinearMemory& memory) {
   if ((cpu.sregs.cr0 & cpu_bits::kCr0ProtectionEnable) == 0) return std::nullopt;
-  if ((cpu.regs.rflags & kFlagsVirtual8086) != 0) {
+  if ((cpu.regs.rflags & cpu_bits::kFlagsVirtual8086) != 0) {
     return absl::UnimplementedError("INT in virtual-8086 mode is not completed");
   }
   const bool long_mode = (cpu.sregs.efer & cpu_bits::kEferLongModeActive) != 0;
