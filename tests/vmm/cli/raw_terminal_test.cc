@@ -26,6 +26,9 @@ class RawTerminalTest : public testing::Test {
   pid_t ChildThat(Act act) {
     const pid_t child = fork();
     if (child == 0) {
+      // A process group of its own has its parent outside: it is not orphaned, whatever that of the
+      // test is, and can be stopped.
+      setpgid(0, 0);
       const auto raw = RawTerminal::Enter(terminal_.far_end());
       if (!raw.ok() || *raw == nullptr) _exit(1);
       act();
