@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
+#include "memory/address.h"
 #include "tests/support/eventually.h"
 
 namespace vmwire {
@@ -75,6 +76,12 @@ absl::Status RunWithHugetlbPool(uint64_t pages, const std::function<void()>& bod
 uint64_t FreeHugetlbPages(uint64_t page_bytes) {
   return ReadNumber(
       absl::StrFormat("/sys/kernel/mm/hugepages/hugepages-%dkB/free_hugepages", page_bytes / 1024));
+}
+
+void AwaitFreeHugetlbPages(uint64_t pages) {
+  EXPECT_GE(Eventually([] { return FreeHugetlbPages(kHugePageSize); },
+                       [pages](uint64_t free) { return free >= pages; }),
+            pages);
 }
 
 }  // namespace vmwire

@@ -61,6 +61,10 @@ absl::Status RunWithHugetlbPool(uint64_t pages, const std::function<void()>& bod
 // How many pages of that size are free in their pool; 0 where there is none.
 uint64_t FreeHugetlbPages(uint64_t page_bytes);
 
+// Waits until `pages` of 2 MiB are free: what a process had pinned that has ended may be free a
+// moment later only (on Linux 6.1 up to a second). Fails the test if they never are.
+void AwaitFreeHugetlbPages(uint64_t pages);
+
 }  // namespace vmwire
 
 #endif  // VMWIRE_TESTS_SUPPORT_HUGETLB_POOL_H_
