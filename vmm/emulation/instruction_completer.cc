@@ -60,20 +60,24 @@ absl::Status InstructionCompleter::Complete() {
   VMWIRE_ASSIGN_OR_RETURN(cpu.regs, vcpu_.GetRegs());
   VMWIRE_ASSIGN_OR_RETURN(cpu.sregs, vcpu_.GetSregs());
   cpu.xcr0 = Xcr0Of(vcpu_);
+  // All is read before the instruction may write to memory.
+  VMWIRE_ASSIGN_OR_RETURN(const kvm_vcpu_events events, vcpu_.GetVcpuEvents());
   const std::vector<std::byte> code = ReadCodeAtRip(vcpu_, memory_, cpu.regs, cpu.sregs);
   GuestLinearMemory memory(memory_, cpu);
   VMWIRE_ASSIGN_OR_RETURN(const EmulationEffect effect, CompleteInstruction(cpu, code, memory));
-  bool deferred = false;
-  VMWIRE_RETURN_IF_ERROR(Apply(cpu, effect, deferred));
+  // An interrupt that is under way already goes first: the guest comes back to the instruction.
+  const bool deferred = effect.interrupt.has_value() && events.interrupt.injected != 0;
+  const absl::Status applied = Apply(cpu, effect, events, deferred);
+  if (!applied.ok()) {
+    PutBack(cpu, events);
+    return applied;
+  }
   if (!deferred) Count(cpu, effect);
   return absl::OkStatus();
 }
 
 absl::Status InstructionCompleter::Apply(const EmulatedCpu& cpu, const EmulationEffect& effect,
-                                         bool& deferred) {
-  VMWIRE_ASSIGN_OR_RETURN(kvm_vcpu_events events, vcpu_.GetVcpuEvents());
-  // An interrupt that is under way already goes first: the guest comes back to the instruction.
-  deferred = effect.interrupt.has_value() && events.interrupt.injected != 0;
+                                         kvm_vcpu_events events, bool deferred) {
   if (effect.exception.has_value() && effect.exception->vector == exception_vector::kPageFault) {
     kvm_sregs sregs = cpu.sregs;
     sregs.cr2 = effect.exception->address;
@@ -81,11 +85,22 @@ absl::Status InstructionCompleter::Apply(const EmulatedCpu& cpu, const Emulation
   }
   // In this order: KVM_SET_REGS drops exceptions that are pending.
   VMWIRE_RETURN_IF_ERROR(vcpu_.SetRegs(deferred ? cpu.regs : effect.regs));
-  // The rest may have changed since: it is not this thread's to set.
-  events.flags &= KVM_VCPUEVENT_VALID_SHADOW;
   events.exception = {};  // The #UD that KVM may have queued beside the exit.
   if (!deferred) PutEvents(effect, events);
+  return SetEvents(events);
+}
+
+absl::Status InstructionCompleter::SetEvents(kvm_vcpu_events events) {
+  // The rest may have changed since: it is not this thread's to set.
+  events.flags &= KVM_VCPUEVENT_VALID_SHADOW;
   return vcpu_.SetVcpuEvents(events);
+}
+
+void InstructionCompleter::PutBack(const EmulatedCpu& cpu, const kvm_vcpu_events& events) {
+  // What fails here fails as what failed before, which is the refusal that is told.
+  vcpu_.SetSregs(cpu.sregs).IgnoreError();
+  vcpu_.SetRegs(cpu.regs).IgnoreError();
+  SetEvents(events).IgnoreError();
 }
 
 void InstructionCompleter::Count(const EmulatedCpu& cpu, const EmulationEffect& effect) {

@@ -6,7 +6,8 @@
 // Software interrupts are injected as an interrupt with RIP behind the instruction, after the
 // checks that only the instruction asks for (interrupt_gate.h); faults as exceptions.
 //
-// Invariants: a vCPU whose instruction was not completed is as it was.
+// Invariants: a vCPU whose instruction was not completed is as it was. (Memory is not, where KVM
+// refuses the registers after an instruction that wrote: other CPUs may have read it since.)
 // Thread safety: on the thread that runs the vCPU, between runs.
 #ifndef VMWIRE_VMM_EMULATION_INSTRUCTION_COMPLETER_H_
 #define VMWIRE_VMM_EMULATION_INSTRUCTION_COMPLETER_H_
@@ -44,7 +45,11 @@ class InstructionCompleter {
 
  private:
   absl::Status Complete();
-  absl::Status Apply(const EmulatedCpu& cpu, const EmulationEffect& effect, bool& deferred);
+  // The effect on the vCPU, or none of it but the events as they were if it is `deferred`.
+  absl::Status Apply(const EmulatedCpu& cpu, const EmulationEffect& effect, kvm_vcpu_events events,
+                     bool deferred);
+  absl::Status SetEvents(kvm_vcpu_events events);
+  void PutBack(const EmulatedCpu& cpu, const kvm_vcpu_events& events);
   void Count(const EmulatedCpu& cpu, const EmulationEffect& effect);
 
   Vcpu& vcpu_;

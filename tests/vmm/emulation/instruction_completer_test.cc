@@ -174,11 +174,34 @@ TEST_F(InstructionCompleterTest, OtherExitsAreNotTouched) {
   EXPECT_EQ(regs().rip, kRip);
 }
 
-TEST_F(InstructionCompleterTest, FailingCallsToKvmAreARefusal) {
-  GiveUpOn({0x0f, 0x01, 0xca});
-  machine_.journal().FailNth(1, EIO);
-  EXPECT_FALSE(completer_.TryComplete());
-  EXPECT_FALSE(completer_.refusal().ok());
+// Each call that this makes of KVM fails in turn, but for KVM_GET_XCRS, without which it goes on.
+TEST_F(InstructionCompleterTest, CallOfKvmThatFailsIsARefusalAndLeavesTheCpuAsItWas) {
+  kvm_vcpu_events queued = {};
+  queued.exception.injected = 1;
+  queued.exception.nr = 6;
+  int refusals = 0;
+  for (uint64_t nth = 1;; ++nth) {
+    SCOPED_TRACE(nth);
+    // CMPXCHG16B of memory that is not there.
+    GiveUpOn({0x48, 0x0f, 0xc7, 0x0e});
+    SetRegister(&kvm_regs::rsi, 0x7000000010);
+    ASSERT_THAT(machine_.vcpu().SetVcpuEvents(queued), IsOk());
+    const kvm_regs before = regs();
+    machine_.journal().FailNth(nth, EIO);
+    const bool completed = completer_.TryComplete();
+    const bool called = machine_.journal().failed();
+    machine_.journal().FailNth(0, 0);
+    if (!called) break;
+    if (completed) continue;
+    ++refusals;
+    EXPECT_FALSE(completer_.refusal().ok());
+    EXPECT_EQ(regs().rflags, before.rflags);
+    EXPECT_EQ(regs().rip, before.rip);
+    EXPECT_EQ(machine_.vcpu().GetSregs()->cr2, 0u);
+    EXPECT_EQ(events().exception.injected, 1);
+    EXPECT_EQ(events().exception.nr, 6);
+  }
+  EXPECT_EQ(refusals, 7) << "registers, sregs and events read, RIP translated, the three set";
 }
 
 }  // namespace
