@@ -63,7 +63,9 @@ RunOutcome CpuGroup::Run() {
     for (size_t i = 1; i < loops_.size(); ++i) others.emplace_back([this, i] { RunOne(i); });
   } catch (const std::system_error& error) {
     Leave({RunOutcome::Kind::kRunFailed, 0,
-           absl::StrFormat("no thread for CPU %d: %s\n", others.size() + 1, error.what())});
+           absl::StrFormat("no thread to run a machine of %d CPUs: %s; use a smaller --cpus, or "
+                           "allow more threads (`ulimit -u`, pids.max of the cgroup)\n",
+                           loops_.size(), error.what())});
   }
   // At once if the threads are not all there.
   RunOne(0);

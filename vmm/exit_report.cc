@@ -124,11 +124,11 @@ std::string DescribeAll(const Vcpu& vcpu, const GuestMemory& memory, const ExitH
   return text + history.ToString();
 }
 
+}  // namespace
+
 std::string CpuPrefix(std::optional<uint32_t> cpu) {
   return cpu.has_value() ? absl::StrFormat("CPU %d: ", *cpu) : "";
 }
-
-}  // namespace
 
 std::string DescribeReason(const kvm_run& run) {
   const std::string name = ExitReasonName(run.exit_reason);

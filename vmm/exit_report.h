@@ -42,6 +42,9 @@ std::string DescribeCode(const Vcpu& vcpu, const GuestMemory& memory, const kvm_
 // after it on another.
 std::string DescribeState(const Vcpu& vcpu, const GuestMemory& memory);
 
+// "CPU 1: ", for the start of a report; nothing in a machine that has one CPU only.
+std::string CpuPrefix(std::optional<uint32_t> cpu);
+
 // All that is known of a vCPU whose last exit ended the guest: a line as of DescribeReason, one
 // with the likely cause if there is a guess, registers and code, the walks of RIP and RSP, the last
 // exits. `cpu`: its number, named in a machine that has several.

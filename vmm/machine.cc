@@ -260,6 +260,8 @@ absl::Status Machine::LoadImage(const GuestImage& image) {
       .tsc_khz = vcpus_.front()->GetTscKhz().value_or(0),
       .cpus = config_.cpus,
       .devices = devices_->table(),
+      // They tell of the interrupt controllers first of all.
+      .firmware_tables = interrupt_controller_.has_irqchip,
       .devices_on_command_line = config_.devices_on_command_line};
   VMWIRE_RETURN_IF_ERROR(WriteImage(image, memory_));
   if (!is_pc_) {
@@ -269,6 +271,7 @@ absl::Status Machine::LoadImage(const GuestImage& image) {
   VMWIRE_ASSIGN_OR_RETURN(const BootPlan plan, PlanBoot(image, facts));
   start_ = plan.start;
   VMWIRE_RETURN_IF_ERROR(WriteBootPlan(plan, image, memory_));
+  if (!facts.firmware_tables) return absl::OkStatus();
   for (const BootBlock& block : MakeAcpiTables(facts)) {
     VMWIRE_RETURN_IF_ERROR(memory_.Write(block.address, block.bytes));
   }
@@ -339,8 +342,8 @@ RunOutcome Machine::RunWithInput(CpuGroup& cpus) {
 }
 
 void Machine::DescribeException(RunOutcome& outcome) const {
-  const absl::StatusOr<kvm_regs> registers = vcpus_.front()->GetRegs();
-  const absl::StatusOr<kvm_sregs> sregs = vcpus_.front()->GetSregs();
+  const absl::StatusOr<kvm_regs> registers = vcpus_[outcome.cpu]->GetRegs();
+  const absl::StatusOr<kvm_sregs> sregs = vcpus_[outcome.cpu]->GetSregs();
   if (!registers.ok() || !sregs.ok()) return;  // The loop's own report names the vector.
   outcome.report = ReadExceptionReport(outcome.code, *registers, *sregs, memory_).ToString() + "\n";
 }

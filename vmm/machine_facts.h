@@ -17,8 +17,8 @@ struct MachineFacts {
   uint64_t tsc_khz = 0;  // Of the guest's time-stamp counter; 0 if it is not known.
   uint32_t cpus = 1;
   std::span<const BootInfoDevice> devices = {};  // Those that the ports do not reach.
-  // The guest finds ACPI tables, the RSDP at kRsdpAddress.
-  bool acpi = true;
+  // The guest finds ACPI tables, the RSDP at kRsdpAddress, and an MP table.
+  bool firmware_tables = true;
   // A Linux command line names the virtio devices too (virtio_mmio.device=), for kernels that take
   // no ACPI.
   bool devices_on_command_line = false;

@@ -54,6 +54,18 @@ RunLoop::RunLoop(const Machine& machine, StopRequest& stop) : machine_(machine),
 }
 
 RunOutcome RunLoop::Run() {
+  RunOutcome outcome = RunToOutcome();
+  outcome.cpu = machine_.vcpu.id();
+  return outcome;
+}
+
+RunStats RunLoop::stats() const {
+  RunStats stats = stats_;
+  if (completer_.has_value()) stats.completed = completer_->counts();
+  return stats;
+}
+
+RunOutcome RunLoop::RunToOutcome() {
   const StopRequest::Target target(stop_, machine_.vcpu.run());
   while (true) {
     if (stop_.requested()) {
@@ -91,8 +103,7 @@ std::optional<RunOutcome> RunLoop::HandleExit() {
     case KVM_EXIT_SHUTDOWN:
       return Dead(RunOutcome::Kind::kShutdown);
     case KVM_EXIT_INTERNAL_ERROR:
-      if (CompleteInstruction()) return std::nullopt;
-      return Dead(RunOutcome::Kind::kInternalError);
+      return HandleInternalError();
     case KVM_EXIT_FAIL_ENTRY:
       return Dead(RunOutcome::Kind::kEntryFailed);
     case KVM_EXIT_MEMORY_FAULT:
@@ -109,9 +120,9 @@ std::optional<RunOutcome> RunLoop::HandlePortIo() {
   if (io.data_offset > page.size() || bytes > page.size() - io.data_offset) {
     return RunOutcome{
         RunOutcome::Kind::kRunFailed, 0,
-        absl::StrFormat("KVM put the 0x%x bytes of a port access at 0x%x, past the end of "
+        absl::StrFormat("%sKVM put the 0x%x bytes of a port access at 0x%x, past the end of "
                         "kvm_run (0x%x bytes)\n",
-                        bytes, io.data_offset, page.size())};
+                        CpuPrefix(machine_.cpu), bytes, io.data_offset, page.size())};
   }
   // A string instruction (INS, OUTS) is `count` accesses to one port.
   for (uint32_t i = 0; i < io.count; ++i) {
@@ -130,7 +141,8 @@ std::optional<RunOutcome> RunLoop::HandleMmio() {
   const std::span<std::byte> all = std::as_writable_bytes(std::span(mmio.data));
   if (mmio.len > all.size()) {
     return RunOutcome{RunOutcome::Kind::kRunFailed, 0,
-                      absl::StrFormat("KVM gave an MMIO access of %d bytes\n", mmio.len)};
+                      absl::StrFormat("%sKVM gave an MMIO access of %d bytes, more than its %d\n",
+                                      CpuPrefix(machine_.cpu), mmio.len, all.size())};
   }
   const std::span<std::byte> data = all.first(mmio.len);
   if (mmio.is_write != 0) {
@@ -143,10 +155,14 @@ std::optional<RunOutcome> RunLoop::HandleMmio() {
 
 void RunLoop::Record() { history_.Add(machine_.vcpu.run(), machine_.vcpu.run_bytes()); }
 
-bool RunLoop::CompleteInstruction() {
-  if (!completer_.has_value() || !completer_->TryComplete()) return false;
-  stats_.completed = completer_->counts();
-  return true;
+std::optional<RunOutcome> RunLoop::HandleInternalError() {
+  if (completer_.has_value() && completer_->TryComplete()) return std::nullopt;
+  RunOutcome outcome = Dead(RunOutcome::Kind::kInternalError);
+  if (completer_.has_value()) {
+    outcome.report += absl::StrFormat("not completed in KVM's stead: %s\n",
+                                      std::string(completer_->refusal().message()));
+  }
+  return outcome;
 }
 
 std::optional<RunOutcome> RunLoop::OutcomeOfRequest() const {
@@ -163,13 +179,15 @@ std::optional<RunOutcome> RunLoop::OutcomeOfRequest() const {
       break;
   }
   return RunOutcome{RunOutcome::Kind::kGuestException, request->code,
-                    absl::StrFormat("the guest does not handle its exception %d\n", request->code)};
+                    absl::StrFormat("%sthe guest does not handle its exception %d\n",
+                                    CpuPrefix(machine_.cpu), request->code)};
 }
 
 RunOutcome RunLoop::OutcomeOfError(const absl::Status& status) const {
   // FailedPrecondition is EFAULT (KvmApi::Run).
   const bool memory = status.code() == absl::StatusCode::kFailedPrecondition;
-  std::string report = memory ? "the host could not give guest memory: " : "";
+  std::string report = CpuPrefix(machine_.cpu);
+  if (memory) report += "the host could not give guest memory: ";
   report += std::string(status.message()) + "\n";
   // Set beside EFAULT by kernels that can tell which memory it was.
   if (memory && machine_.vcpu.run().exit_reason == KVM_EXIT_MEMORY_FAULT) {

@@ -52,6 +52,7 @@ struct RunOutcome {
   // of every CPU. For kGuestException it names the vector; who knows the stack frame of the stubs
   // can say more.
   std::string report = {};
+  uint32_t cpu = 0;  // Whose outcome it is.
 };
 
 // "exited", "triple fault", ...
@@ -93,13 +94,13 @@ class RunLoop {
   // Runs until there is an outcome. REQUIRES: the vCPU's registers are set.
   RunOutcome Run();
 
-  const RunStats& stats() const { return stats_; }
+  RunStats stats() const;
   // The state of the vCPU, and how it came there: lines of a report. REQUIRES: it does not run.
   std::string Describe() const;
 
  private:
-  // Does what KVM gave up on, if that is allowed and possible.
-  bool CompleteInstruction();
+  // What Run gives, but for whose it is.
+  RunOutcome RunToOutcome();
   // Keeps the exit for a report.
   void Record();
   // What is to be done after an exit: the outcome, or nothing and the guest goes on.
@@ -108,6 +109,8 @@ class RunLoop {
   std::optional<RunOutcome> HandleMmio();
   std::optional<RunOutcome> OutcomeOfRequest() const;
   RunOutcome OutcomeOfError(const absl::Status& status) const;
+  // Does what KVM gave up on, if that is allowed and possible: nothing then. Else the end.
+  std::optional<RunOutcome> HandleInternalError();
   // An outcome with the state of the vCPU as its report.
   RunOutcome Dead(RunOutcome::Kind kind) const;
 

@@ -6,6 +6,9 @@
 // all have answered so in two rounds running, is the run asked to end with StopRequest::kAsleep:
 // one CPU may have woken another between the two answers of one round.
 //
+// What only a non-maskable interrupt from outside would wake counts as asleep for ever: no device
+// of ours has one.
+//
 // Invariants: a guest of which any CPU runs, or has interrupts on, is never stopped.
 // Lock order: mutex_ is a leaf.
 // Thread safety: made and destroyed by one thread; Answer is called from the vCPUs' threads.

@@ -15,6 +15,7 @@
 #ifndef VMWIRE_TESTS_FAKES_FAKE_KVM_H_
 #define VMWIRE_TESTS_FAKES_FAKE_KVM_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -84,6 +85,8 @@ class FakeKvm final : public KvmApi {
   size_t live_irqfds() const;
   size_t live_ioeventfds() const;
   size_t steps_left() const { return script_.size(); }
+  // vCPUs that sleep in KVM_RUN now; may be asked from another thread.
+  uint32_t sleeping() const { return sleeping_.load(); }
   // What every vCPU then says of itself (KVM_MP_STATE_*).
   void SetMpState(uint32_t state) { mp_state_ = state; }
   // What was set for the vCPUs, in the order of their making.
@@ -163,6 +166,7 @@ class FakeKvm final : public KvmApi {
   const Options options_;
   int next_fd_ = 100;
   uint32_t mp_state_ = KVM_MP_STATE_RUNNABLE;
+  std::atomic<uint32_t> sleeping_ = 0;
   std::map<SystemFd, bool> systems_;
   std::map<VmFd, VmState> vms_;
   std::map<VcpuFd, VcpuState> vcpus_;

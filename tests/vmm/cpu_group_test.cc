@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <thread>
@@ -114,14 +115,30 @@ TEST_F(CpuGroupTest, ReportOfADeathNamesTheCpuWhereThereAreSeveral) {
   EXPECT_THAT(outcome.report, AllOf(HasSubstr("CPU 0: "), Not(HasSubstr("CPU 1"))));
 }
 
+TEST_F(CpuGroupTest, FailureOfKvmNamesTheCpuTooAndIsItsOwn) {
+  Create(2);
+  kvm_.PushError(ENOEXEC);
+
+  const RunOutcome outcome = group_->Run();
+
+  EXPECT_EQ(outcome.kind, Kind::kRunFailed);
+  EXPECT_EQ(outcome.cpu, 0u);
+  EXPECT_THAT(outcome.report, HasSubstr("CPU 0: "));
+}
+
 TEST_F(CpuGroupTest, ExitsOfAllCpusAreCounted) {
   Create(2);
   kvm_.PushOut(0x80, {1});
-  kvm_.PushExit(KVM_EXIT_HLT);
+  kvm_.Push([&](std::span<std::byte>, kvm_run& run) {
+    while (kvm_.sleeping() == 0) std::this_thread::yield();
+    run.exit_reason = KVM_EXIT_HLT;
+    return 0;
+  });
 
   group_->Run();
 
   EXPECT_EQ(group_->stats().exits.total(), 2u);
+  EXPECT_GE(group_->stats().interruptions, 1u) << "the other was kicked";
   EXPECT_TRUE(group_->stats().first_exit.has_value());
 }
 

@@ -100,7 +100,7 @@ BootBlock MakeZeroPage(const GuestImage& image, const MachineFacts& facts,
   PutSetupHeader(image, page.bytes);
   PutInitrd(image, modules, page.bytes);
   PutMemoryMap(facts.layout, page.bytes);
-  if (facts.acpi) Put(page.bytes, kRsdpPointer, kRsdpAddress.value());
+  if (facts.firmware_tables) Put(page.bytes, kRsdpPointer, kRsdpAddress.value());
   return page;
 }
 

@@ -141,7 +141,7 @@ void AppendRsdpTag(uint32_t type, std::span<const std::byte> rsdp, ProtocolInfo&
 }
 
 void AppendRsdpTags(const MachineFacts& facts, ProtocolInfo& info) {
-  if (!facts.acpi) return;
+  if (!facts.firmware_tables) return;
   const std::vector<BootBlock> tables = MakeAcpiTables(facts);
   const std::span<const std::byte> rsdp = tables.front().bytes;
   AppendRsdpTag(kOldRsdpTag, rsdp.first(std::min<uint64_t>(kOldRsdpSize, rsdp.size())), info);

@@ -70,7 +70,7 @@ absl::StatusOr<BootPlan> PlanPvh(const GuestImage& image, const MachineFacts& fa
   info.Put(kMagicField, kMagic);
   info.Put(kVersionField, kVersion);
   info.Put(kCommandLine, command_line.address.value());
-  if (facts.acpi) info.Put(kRsdp, kRsdpAddress.value());
+  if (facts.firmware_tables) info.Put(kRsdp, kRsdpAddress.value());
   AppendMemoryMap(facts.layout, info);
   AppendModules(image, modules, info);
   VMWIRE_ASSIGN_OR_RETURN(BootBlock block, info.Finish(image.path));

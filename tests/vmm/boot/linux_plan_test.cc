@@ -207,9 +207,9 @@ TEST_F(LinuxPlan, MemoryAboveTheHoleIsInTheMap) {
 }
 
 TEST_F(LinuxPlan, RsdpIsNamedIfThereIsAcpi) {
-  facts_.acpi = true;
+  facts_.firmware_tables = true;
   EXPECT_EQ(ZeroPage<uint64_t>(*Plan(BzImage()), 0x070), 0xe0000u);
-  facts_.acpi = false;
+  facts_.firmware_tables = false;
   EXPECT_EQ(ZeroPage<uint64_t>(*Plan(BzImage()), 0x070), 0u);
 }
 

@@ -241,7 +241,7 @@ TEST_F(Multiboot2Plan, CopiesTheRsdpInBothForms) {
 }
 
 TEST_F(Multiboot2Plan, HasNoRsdpWithoutAcpi) {
-  facts_.acpi = false;
+  facts_.firmware_tables = false;
   VMWIRE_ASSERT_OK_AND_ASSIGN(const BootPlan plan, PlanMultiboot2(image_, facts_));
   auto tags = TagsOf(plan);
   EXPECT_TRUE(tags[14].empty());

@@ -87,7 +87,7 @@ TEST_F(PvhPlan, CommandLineNamesDevicesIfAsked) {
 TEST_F(PvhPlan, RsdpIsNamedOnlyWithAcpi) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const BootPlan plan, PlanPvh(image_, facts_));
   EXPECT_EQ(PlanView(plan).At<uint64_t>(kInfo + 32), 0xe0000u);
-  facts_.acpi = false;
+  facts_.firmware_tables = false;
   VMWIRE_ASSERT_OK_AND_ASSIGN(const BootPlan without, PlanPvh(image_, facts_));
   EXPECT_EQ(PlanView(without).At<uint64_t>(kInfo + 32), 0u);
 }
