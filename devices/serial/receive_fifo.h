@@ -20,9 +20,10 @@ class ReceiveFifo {
   size_t capacity() const { return fifo_ ? kSize : 1; }
   bool full() const { return size_ == capacity(); }
 
-  // A change of mode clears it (PC16550D, 8.4, bit 0).
+  // Turning the FIFOs off clears it (PC16550D, 8.4, bit 0); turning them on does not, which is a
+  // simplification of the port's.
   void SetFifo(bool fifo) {
-    if (fifo != fifo_) Clear();
+    if (!fifo && fifo_) Clear();
     fifo_ = fifo;
   }
   bool fifo() const { return fifo_; }

@@ -268,8 +268,9 @@ void Serial16550::WriteInterruptEnable(uint8_t value) {
 
 void Serial16550::WriteFifoControl(uint8_t value) {
   const bool enable = (value & kFifoEnable) != 0;
+  const bool turns_off = receiver_.fifo() && !enable;
   // The other bits count only together with that one (PC16550D, 8.4, bit 0).
-  if (enable != receiver_.fifo() || (enable && (value & kClearReceiver) != 0)) ClearReceiver();
+  if (turns_off || (enable && (value & kClearReceiver) != 0)) ClearReceiver();
   receiver_.SetFifo(enable);
   if (enable) fifo_control_ = value;
 }

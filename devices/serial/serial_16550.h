@@ -13,9 +13,11 @@
 // byte an interrupt loses nothing by the second.
 //
 // Invariants: register semantics are those of the National Semiconductor PC16550D data sheet,
-// section 8, with two simplifications: a byte below the trigger level is a time-out at once, not
-// after four character times; and OUT2 lets interrupts through in loopback too, where the pin would
-// be off.
+// section 8, with three simplifications: a byte below the trigger level is a time-out at once, not
+// after four character times; OUT2 lets interrupts through in loopback too, where the pin would be
+// off; and a byte that is there when the FIFOs are turned on stays, where the chip would clear it
+// (8.4, bit 0). Linux enables the receiver's interrupt first and the FIFOs after that, and what the
+// host has kept for it would come, and be lost, in between.
 // Lock order: mutex_ (registers), then none: bytes go to the HeldOutput after it is released, so
 // the registers answer while the sink blocks. The line is raised and the room event signalled under
 // it.

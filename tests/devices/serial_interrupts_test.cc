@@ -94,7 +94,7 @@ TEST_F(SerialInterruptsTest, FifoKeepsOrderAcrossItsEnd) {
   EXPECT_EQ(received.substr(63), "abcdefg");
 }
 
-TEST_F(SerialInterruptsTest, ClearBitAndModeChangeEmptyTheReceiver) {
+TEST_F(SerialInterruptsTest, ClearBitAndTurningTheFifosOffEmptyTheReceiver) {
   Enable(0x01);
   Receive("abc");
   Out(2, 0x03);
@@ -107,6 +107,20 @@ TEST_F(SerialInterruptsTest, ClearBitAndModeChangeEmptyTheReceiver) {
   Receive("a");
   Out(2, 0x02);
   EXPECT_EQ(In(5), 0x61) << "a clear bit without the enable bit counts for nothing";
+}
+
+TEST_F(SerialInterruptsTest, TurningTheFifosOnKeepsTheByteThatIsThere) {
+  Out(2, 0x07);
+  Out(2, 0x00);
+  Out(4, kOut2);
+  Out(1, 0x01);
+  Receive("a");
+
+  Out(2, 0x01);
+
+  EXPECT_EQ(In(2), 0xc4);
+  EXPECT_EQ(Receive("b"), 1u);
+  EXPECT_EQ(ReadAll(), "ab");
 }
 
 TEST_F(SerialInterruptsTest, IdentificationTellsTimeoutFromTriggerLevel) {
