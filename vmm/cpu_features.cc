@@ -14,6 +14,15 @@ using enum CpuidRegister;
 constexpr uint32_t kExtended = 0x80000001;
 constexpr uint32_t kKvm = 0x40000001;
 
+// KVM_FEATURE_*: the clock at the MSRs that it first had, and its promise of being the same on all
+// CPUs.
+constexpr uint32_t kOldClock = 1 << 0;
+constexpr uint32_t kStableClock = 1 << 24;
+// Asynchronous page faults as exits to a nested hypervisor, and by an interrupt. Linux asks for
+// the latter alone.
+constexpr uint32_t kAsyncPfToL1 = 1 << 10;
+constexpr uint32_t kAsyncPfInterrupt = 1 << 14;
+
 constexpr std::array kFeatures = {
     CpuFeature{"tsc", 1, 0, kEdx, 4},
     CpuFeature{"pae", 1, 0, kEdx, 6},
@@ -86,8 +95,8 @@ constexpr std::array kFeatures = {
     CpuFeature{"rdpru", 0x80000008, 0, kEbx, 4},
     CpuFeature{"wbnoinvd", 0x80000008, 0, kEbx, 9},
     // Names of our own for what KVM offers a guest (Documentation/virt/kvm/x86/cpuid.rst).
-    CpuFeature{"kvmclock", kKvm, 0, kEax, 3},
-    CpuFeature{"kvm_asyncpf", kKvm, 0, kEax, 4},
+    CpuFeature{"kvmclock", kKvm, 0, kEax, 3, kOldClock | kStableClock},
+    CpuFeature{"kvm_asyncpf", kKvm, 0, kEax, 4, kAsyncPfToL1 | kAsyncPfInterrupt},
     CpuFeature{"kvm_steal_time", kKvm, 0, kEax, 5},
     CpuFeature{"kvm_pv_eoi", kKvm, 0, kEax, 6},
     CpuFeature{"kvm_pv_unhalt", kKvm, 0, kEax, 7},

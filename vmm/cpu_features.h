@@ -22,6 +22,8 @@ struct CpuFeature {
   uint32_t index;  // Of a function that has several.
   CpuidRegister reg;
   uint32_t bit;
+  // A mask of further bits of the register by which a guest would use it all the same.
+  uint32_t others = 0;
 };
 
 // InvalidArgument, with some names that there are: no feature has that name.

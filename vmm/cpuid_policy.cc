@@ -38,12 +38,14 @@ uint32_t CoreBits(uint32_t cpus) { return static_cast<uint32_t>(std::bit_width(c
 // Leaf 1: EBX has the initial APIC id and how many ids a package has; ECX and EDX features.
 void SetBasicFeatures(const CpuidPolicy& policy, uint32_t apic_id, kvm_cpuid_entry2& entry) {
   entry.ebx = WithField(entry.ebx, 24, 8, apic_id);
-  entry.ebx = WithField(entry.ebx, 16, 8, Bit(CoreBits(policy.cpus)));
+  // The field has no room for 256 ids.
+  entry.ebx = WithField(entry.ebx, 16, 8, std::min(Bit(CoreBits(policy.cpus)), 255u));
   constexpr uint32_t kMonitor = Bit(3);
   constexpr uint32_t kVmx = Bit(5);
+  constexpr uint32_t kCounterCapabilities = Bit(15);
   constexpr uint32_t kTscDeadline = Bit(24);
   constexpr uint32_t kHypervisor = Bit(31);
-  entry.ecx &= ~(kMonitor | kVmx | kTscDeadline);
+  entry.ecx &= ~(kMonitor | kVmx | kCounterCapabilities | kTscDeadline);
   entry.ecx |= kHypervisor | (policy.tsc_deadline_timer ? kTscDeadline : 0);
   constexpr uint32_t kSeveralIds = Bit(28);  // "HTT": the count in EBX means something.
   entry.edx = (entry.edx & ~kSeveralIds) | (policy.cpus > 1 ? kSeveralIds : 0);
@@ -97,6 +99,7 @@ void SetAmdTopology(const CpuidPolicy& policy, uint32_t apic_id, kvm_cpuid_entry
 
 void Adapt(const CpuidPolicy& policy, uint32_t apic_id, kvm_cpuid_entry2& entry) {
   constexpr uint32_t kSvm = Bit(2);
+  constexpr uint32_t kCounters = Bit(23) | Bit(24) | Bit(28);  // Of core, north bridge, cache.
   switch (entry.function) {
     case 1:
       SetBasicFeatures(policy, apic_id, entry);
@@ -104,14 +107,13 @@ void Adapt(const CpuidPolicy& policy, uint32_t apic_id, kvm_cpuid_entry2& entry)
     case 4:
       SetCacheSharing(policy, entry);
       break;
-    case 0xa:  // Performance counters.
+    case 0xa:         // Performance counters.
+    case 0x8000000a:  // SVM's own.
+    case 0x80000022:  // Performance counters.
       entry.eax = entry.ebx = entry.ecx = entry.edx = 0;
       break;
     case 0x80000001:
-      entry.ecx &= ~kSvm;
-      break;
-    case 0x8000000a:  // SVM's own.
-      entry.eax = entry.ebx = entry.ecx = entry.edx = 0;
+      entry.ecx &= ~(kSvm | kCounters);
       break;
     default:
       SetAmdTopology(policy, apic_id, entry);
@@ -121,7 +123,7 @@ void Adapt(const CpuidPolicy& policy, uint32_t apic_id, kvm_cpuid_entry2& entry)
 void Hide(const CpuFeature& feature, std::vector<kvm_cpuid_entry2>& entries) {
   for (kvm_cpuid_entry2& entry : entries) {
     if (entry.function != feature.function || entry.index != feature.index) continue;
-    RegisterOf(entry, feature.reg) &= ~Bit(feature.bit);
+    RegisterOf(entry, feature.reg) &= ~(Bit(feature.bit) | feature.others);
   }
 }
 

@@ -2,12 +2,13 @@
 //
 // The policy. Kept: every feature that KVM says it can give, KVM's own leaves (0x40000000: clock,
 // paravirtual help) among them. Changed: the topology, which is one package of so many cores of one
-// thread each (leaves 1, 4, 0xb, 0x1f, 0x80000008, 0x8000001e), and the APIC ids; the hypervisor
-// bit is set; the TSC deadline timer is there where KVM's local APIC has it (KVM leaves that bit to
-// its user). Left out: nested virtualization (VMX, SVM), performance counters (leaf 0xa) and
-// MONITOR/MWAIT, which no guest of ours needs and which leave a guest less portable. Then what the
-// user hides. A KVM without VMX and SVM may show the host's bits of leaves 1, 7 and 0xd to the
-// guest all the same, since CPUID does not trap there.
+// thread each (leaves 1, 4, 0xb, 0x1f, 0x80000008, 0x8000001d, 0x8000001e), and the APIC ids; the
+// hypervisor bit is set; the TSC deadline timer is there where KVM's local APIC has it (KVM leaves
+// that bit to its user). Left out: nested virtualization (VMX, SVM), performance counters (leaves
+// 0xa and 0x80000022, and their bits in 1 and 0x80000001; the four that every CPU of AMD's has are
+// named by no bit) and MONITOR/MWAIT, which no guest of ours needs and which leave a guest less
+// portable. Then what the user hides. A KVM without VMX and SVM may show the host's bits of leaves
+// 1, 7 and 0xd to the guest all the same, since CPUID does not trap there.
 //
 // Invariants: pure; the same arguments give the same leaves.
 // Thread safety: no state.

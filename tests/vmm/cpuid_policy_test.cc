@@ -38,16 +38,27 @@ TEST(CpuidPolicyTest, FirstLeafHasTheApicIdAndTheNumberOfIds) {
   EXPECT_EQ(Find(entries, 1)->ebx, 0x02040800u) << "three CPUs need ids of two bits";
 }
 
+TEST(CpuidPolicyTest, TheNumberOfIdsIsTheMostThatItsFieldHolds) {
+  const std::vector<kvm_cpuid_entry2> supported = {Leaf(1, 0, 0, 0, 0, 0)};
+
+  EXPECT_EQ(Find(CpuidOf(supported, {.cpus = 128}, 0), 1)->ebx, 0x00800000u);
+  EXPECT_EQ(Find(CpuidOf(supported, {.cpus = 255}, 254), 1)->ebx, 0xfeff0000u);
+}
+
 TEST(CpuidPolicyTest, NestedVirtualizationMonitorAndCountersAreLeftOut) {
   const auto entries =
       CpuidOf({Leaf(1, 0, 0, 0, kAll, kAll), Leaf(0xa, 0, kAll, kAll, kAll, kAll),
-               Leaf(0x80000001, 0, 0, 0, kAll, kAll), Leaf(0x8000000a, 0, 1, 8, 0, kAll)},
+               Leaf(0x80000001, 0, 0, 0, kAll, kAll), Leaf(0x8000000a, 0, 1, 8, 0, kAll),
+               Leaf(0x80000022, 0, 1, 6, 0, 0)},
               {}, 0);
 
-  EXPECT_EQ(Find(entries, 1)->ecx, kAll & ~(1u << 3 | 1u << 5 | 1u << 24));
+  EXPECT_EQ(Find(entries, 1)->ecx, kAll & ~(1u << 3 | 1u << 5 | 1u << 15 | 1u << 24));
   EXPECT_EQ(Find(entries, 0xa)->eax, 0u);
-  EXPECT_EQ(Find(entries, 0x80000001)->ecx, kAll & ~(1u << 2));
+  EXPECT_EQ(Find(entries, 0x80000001)->ecx, kAll & ~(1u << 2 | 1u << 23 | 1u << 24 | 1u << 28));
+  EXPECT_EQ(Find(entries, 0x80000001)->edx, kAll);
   EXPECT_EQ(Find(entries, 0x8000000a)->edx, 0u);
+  EXPECT_EQ(Find(entries, 0x80000022)->eax, 0u);
+  EXPECT_EQ(Find(entries, 0x80000022)->ebx, 0u);
 }
 
 TEST(CpuidPolicyTest, HypervisorIsAlwaysThereAndTheDeadlineTimerWhereKvmHasIt) {
@@ -101,6 +112,17 @@ TEST(CpuidPolicyTest, AmdLeavesHaveTheCoresToo) {
   EXPECT_EQ(Find(entries, 0x8000001e)->ecx, 0u);
 }
 
+TEST(CpuidPolicyTest, AmdCachesBelowTheThirdLevelAreOfOneCore) {
+  const auto entries =
+      CpuidOf({Leaf(0x8000001d, 0, 0x4121, 0, 0, 0), Leaf(0x8000001d, 3, 0x3c163, 0, 0, 0),
+               Leaf(0x8000001d, 4, 0, 0, 0, 0)},
+              {.cpus = 2}, 0);
+
+  EXPECT_EQ(Find(entries, 0x8000001d, 0)->eax, 0x121u);
+  EXPECT_EQ(Find(entries, 0x8000001d, 3)->eax, 0x4163u);
+  EXPECT_EQ(Find(entries, 0x8000001d, 4)->eax, 0u) << "the end of the list";
+}
+
 TEST(CpuidPolicyTest, HiddenFeaturesAreGone) {
   const CpuidPolicy policy{.hidden = {*FindCpuFeature("avx"), *FindCpuFeature("xsaves")}};
 
@@ -111,6 +133,16 @@ TEST(CpuidPolicyTest, HiddenFeaturesAreGone) {
   EXPECT_EQ(Find(entries, 1)->ecx >> 28 & 1, 0u);
   EXPECT_EQ(Find(entries, 0xd, 0)->eax, kAll) << "another index of the same leaf";
   EXPECT_EQ(Find(entries, 0xd, 1)->eax, kAll & ~(1u << 3));
+}
+
+TEST(CpuidPolicyTest, HiddenHelpOfKvmCannotBeHadInAnotherWay) {
+  const auto left = [](const char* name) {
+    const CpuidPolicy policy{.hidden = {*FindCpuFeature(name)}};
+    return Find(CpuidOf({Leaf(0x40000001, 0, 0x010044fb, 0, 0, 0)}, policy, 0), 0x40000001)->eax;
+  };
+
+  EXPECT_EQ(left("kvmclock"), 0x44f2u) << "its first MSRs, and its promise to be stable";
+  EXPECT_EQ(left("kvm_asyncpf"), 0x010000ebu) << "by an interrupt, and to a nested hypervisor";
 }
 
 TEST(CpuidPolicyTest, LeavesOfKvmStay) {
