@@ -23,8 +23,9 @@ namespace vmwire {
 // RLIMIT_MEMLOCK of 8 MiB.
 inline constexpr uint64_t kDefaultMemoryBytes = uint64_t{4} << 20;
 
-// The most CPUs that a machine can have, whatever the host allows.
-inline constexpr uint32_t kMaxCpus = 64;
+// The most CPUs that a machine can have, whatever the host allows: as many as APIC ids of 8 bits
+// tell apart, of which 255 is the broadcast (Intel SDM volume 3, 11.6.1).
+inline constexpr uint32_t kMaxCpus = 255;
 
 struct MachineConfig {
   uint64_t memory_bytes = kDefaultMemoryBytes;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define SMP_MAX_CPUS 64
+#define SMP_MAX_CPUS 255  // As many as APIC ids of 8 bits tell apart; 255 is the broadcast.
 
 struct smp_cpus {
   uint32_t apic_address;  // Where each CPU sees its own local APIC.

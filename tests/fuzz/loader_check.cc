@@ -80,10 +80,16 @@ Fault CheckEntry(const GuestImage& image) {
   return std::nullopt;
 }
 
-// With which of a machine's start modes a protocol goes (boot_plan.h, linux_plan.h).
+// With which of a machine's start modes a format goes (elf_loader.h, boot_plan.h, linux_plan.h).
 Fault CheckMode(const GuestImage& image) {
   switch (ProtocolOf(image.format)) {
     case BootProtocol::kVmwire:
+      if (image.format == ImageFormat::kElf32 && image.start != StartMode::kProtected32) {
+        return "ELF32 not started in protected32";
+      }
+      if (image.format == ImageFormat::kElf64 && !IsLongMode(image.start)) {
+        return "ELF64 not started in a long mode";
+      }
       return std::nullopt;
     case BootProtocol::kMultiboot1:
     case BootProtocol::kMultiboot2:
@@ -161,18 +167,36 @@ Fault CheckPlan(const GuestImage& image, const GuestLayout& layout) {
   return std::nullopt;
 }
 
+// What MemoryNeeded says must be what CheckFits goes by.
+Fault CheckMemoryNeeded(const GuestImage& image) {
+  const std::optional<uint64_t> needed = MemoryNeeded(image);
+  if (!needed.has_value()) {
+    const absl::Status startable = CheckStartable(image);
+    if (startable.ok()) return "startable with no memory size";
+    return Of("CheckStartable", CheckRefusal(startable));
+  }
+  const absl::StatusOr<GuestLayout> layout = GuestLayout::Create(*needed, 46);
+  if (!layout.ok()) return Of("a memory size that cannot be", layout.status().ToString());
+  if (const absl::Status fits = CheckFits(image, *layout); !fits.ok()) {
+    return Of("a memory size that will not do", fits.ToString());
+  }
+  if (*needed == kMinGuestMemory) return std::nullopt;
+  const absl::StatusOr<GuestLayout> less = GuestLayout::Create(*needed - kMiB, 46);
+  if (!less.ok()) return Of("a memory size that cannot be", less.status().ToString());
+  if (CheckFits(image, *less).ok()) return "a memory size that is not the least";
+  return std::nullopt;
+}
+
 Fault CheckImage(GuestImage& image) {
   if (const Fault fault = CheckSegments(image)) return fault;
   if (const Fault fault = CheckEntry(image)) return fault;
   if (const Fault fault = CheckMode(image)) return fault;
   if (const Fault fault = CheckLinuxSetup(image)) return fault;
-  if (MemoryNeeded(image).has_value() != CheckStartable(image).ok()) {
-    return "a memory size that would do and none at once";
-  }
   if (const Fault fault = Of("Describe", CheckText(Describe(image)))) return fault;
   image.command_line = "a command line";
   image.modules = {
       {.path = "module", .command_line = "of the module", .bytes = std::vector<std::byte>(5000)}};
+  if (const Fault fault = CheckMemoryNeeded(image)) return fault;
   for (uint64_t memory : {kMinGuestMemory, 64 * kMiB, 5 * kGiB}) {
     const absl::StatusOr<GuestLayout> layout = GuestLayout::Create(memory, 46);
     if (!layout.ok()) return layout.status().ToString();
@@ -194,10 +218,15 @@ void RepairSum(std::vector<std::byte>& file, size_t offset, size_t words) {
 
 }  // namespace
 
-LoaderVerdict JudgeLoader(ImageFormatChoice format, std::vector<std::byte> file) {
-  absl::StatusOr<GuestImage> image = ParseGuestImage(kPath, std::move(file), {.format = format});
+LoaderVerdict JudgeLoader(ImageFormatChoice format, std::vector<std::byte> file,
+                          std::optional<StartMode> start) {
+  absl::StatusOr<GuestImage> image =
+      ParseGuestImage(kPath, std::move(file), {.format = format, .start = start});
   if (!image.ok()) {
     return {.accepted = false, .fault = Of("ParseGuestImage", CheckRefusal(image.status()))};
+  }
+  if (start.value_or(image->start) != image->start) {
+    return {.accepted = true, .fault = "started in another mode than was asked for"};
   }
   return {.accepted = true, .fault = Of(ToString(image->format), CheckImage(*image))};
 }

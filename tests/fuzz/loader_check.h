@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "vmm/boot/guest_image.h"
+#include "vmm/boot/start_mode.h"
 
 namespace vmwire {
 
@@ -21,9 +22,11 @@ struct LoaderVerdict {
   std::optional<std::string> fault;  // Nullopt: all is as promised; else what is not.
 };
 
-// Parses `file` as `format`, and if it is an image, describes it and plans its start with little,
-// some and much memory.
-LoaderVerdict JudgeLoader(ImageFormatChoice format, std::vector<std::byte> file);
+// Parses `file` as `format`, with the start mode that --start would give if there is one, and if it
+// is an image, describes it and plans its start with little, some and much memory, and with the
+// least that it needs.
+LoaderVerdict JudgeLoader(ImageFormatChoice format, std::vector<std::byte> file,
+                          std::optional<StartMode> start = std::nullopt);
 
 // Makes the sum over each multiboot header's first words right, so that a changed header is not
 // refused for its sum alone.

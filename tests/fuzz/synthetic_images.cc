@@ -59,6 +59,15 @@ std::vector<std::byte> OwnElf() {
   return elf.Build();
 }
 
+std::vector<std::byte> OwnElf32() {
+  Elf32Builder elf;
+  elf.AddCode();
+  elf.Add(PT_LOAD, 0x200000, "data", PF_R | PF_W).p_memsz = 0x3000;
+  elf.AddNote("vmwire", 2,
+              ElfBuilder::Bytes(uint64_t{0x200000}) + ElfBuilder::Bytes(uint64_t{0x2000}));
+  return elf.Build();
+}
+
 std::vector<std::byte> BootSector() {
   return BytesOf(Code(510) + std::string("\x55\xaa", 2) + Code(100));
 }
@@ -75,21 +84,11 @@ std::vector<std::byte> Multiboot1Elf64() {
   return elf.Build();
 }
 
-// The ELF32 form of ElfBuilder's header and of one segment, by their fields in the System V ABI.
 std::vector<std::byte> Multiboot1Elf32() {
-  const std::string contents = Multiboot1Header(0x2) + Code(64);
-  constexpr uint32_t kOffset = 52 + 32;  // Behind both headers.
-  const uint32_t size = static_cast<uint32_t>(contents.size());
-  std::string file = std::string(
-                         "\x7f"
-                         "ELF\x01\x01\x01",
-                         7) +
-                     std::string(9, '\0');
-  file += Half(ET_EXEC) + Half(EM_386) + Word(1) + Word(kLoadAddress + 12) + Word(52) + Word(0) +
-          Word(0) + Half(52) + Half(32) + Half(1) + Half(0) + Half(0) + Half(0);
-  file += Word(PT_LOAD) + Word(kOffset) + Word(kLoadAddress) + Word(kLoadAddress) + Word(size) +
-          Word(size + 0x1000) + Word(PF_R | PF_W | PF_X) + Word(4);
-  return BytesOf(file + contents);
+  Elf32Builder elf;
+  elf.header.e_entry = kLoadAddress + 12;
+  elf.Add(PT_LOAD, kLoadAddress, Multiboot1Header(0x2) + Code(64)).p_memsz = 0x1100;
+  return elf.Build();
 }
 
 std::vector<std::byte> Multiboot2WithAddresses() {
@@ -141,6 +140,7 @@ std::vector<std::byte> OldBzImage() {
 std::vector<SyntheticImage> MakeSyntheticImages() {
   return {
       {"elf", ImageFormatChoice::kElf, OwnElf()},
+      {"elf32", ImageFormatChoice::kElf, OwnElf32()},
       {"boot_sector", ImageFormatChoice::kFlat, BootSector()},
       {"multiboot_addresses", ImageFormatChoice::kMultiboot, Multiboot1WithAddresses()},
       {"multiboot_elf64", ImageFormatChoice::kMultiboot, Multiboot1Elf64()},

@@ -13,6 +13,8 @@ static_assert(kBootInfoAddress.value() + sizeof(BootInfoHeader) +
                   kMaxBootInfoDevices * sizeof(BootInfoDevice) <=
               0x6000);
 
+constexpr uint32_t kPicLines = 16;
+
 template <typename T>
 void Append(const T& object, std::vector<std::byte>& block) {
   const std::span<const std::byte> bytes = std::as_bytes(std::span(&object, 1));
@@ -43,7 +45,11 @@ absl::Status WriteBootInfo(const GuestLayout& layout, const GuestImage& image, u
     Append(BootInfoRange{.start = range.start().value(), .size = range.size()}, block);
   }
   Append(device_count, block);
-  for (const BootInfoDevice& device : devices) Append(device, block);
+  for (BootInfoDevice device : devices) {
+    // A guest that finds no tables of the I/O APIC knows nothing of its other pins.
+    if (device.irq >= kPicLines) device.irq = 0;
+    Append(device, block);
+  }
   return memory.Write(kBootInfoAddress, block);
 }
 

@@ -16,7 +16,8 @@
 namespace vmwire {
 
 // Writes the boot info at kBootInfoAddress. `tsc_khz` is the frequency of the guest's time-stamp
-// counter, 0 if it is not known; `devices` are those that the ports do not reach. Errors as
+// counter, 0 if it is not known; `devices` are those that the ports do not reach; of one whose
+// interrupt the PICs do not have, the guest is told that it is to be polled. Errors as
 // GuestMemory::Write. REQUIRES: there are at most kMaxBootInfoDevices.
 absl::Status WriteBootInfo(const GuestLayout& layout, const GuestImage& image, uint64_t tsc_khz,
                            std::span<const BootInfoDevice> devices, const GuestMemory& memory);

@@ -10,6 +10,8 @@
 #ifndef VMWIRE_VMM_BOOT_BOOT_PLAN_H_
 #define VMWIRE_VMM_BOOT_BOOT_PLAN_H_
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,9 +31,16 @@ struct BootPlan {
   StartState start;
 };
 
-// Where each of the image's modules goes: whole pages, as high as the protocol and the memory below
-// 3 GiB allow, in ascending order, clear of the segments. InvalidArgument, naming the module and
-// the memory size to ask for: there is no room.
+// One past the highest address that a module of the image may take: 3 GiB, or what a Linux kernel
+// says of itself.
+uint64_t ModulesEnd(const GuestImage& image);
+
+// The least memory size, in whole MiB, with which PlaceModules succeeds; nullopt if none is enough.
+std::optional<uint64_t> MemoryNeededByModules(const GuestImage& image);
+
+// Where each of the image's modules goes: whole pages, as high as ModulesEnd and the memory below
+// it allow, in ascending order, clear of the segments. InvalidArgument, naming the module and the
+// memory size to ask for: there is no room.
 absl::StatusOr<std::vector<GuestAddress>> PlaceModules(const GuestImage& image,
                                                        const GuestLayout& layout);
 

@@ -16,7 +16,8 @@
 
 namespace vmwire {
 
-// Of Linux: the image's, and behind it the virtio devices, where `facts` ask for them there, as
+// Of Linux: the image's, and behind its parameters, but before a "--" with init's, those virtio
+// devices that have an interrupt, where `facts` ask for them there, as
 // virtio_mmio.device=SIZE@ADDRESS:IRQ (Linux, Documentation/admin-guide/kernel-parameters.txt).
 std::string LinuxCommandLine(const GuestImage& image, const MachineFacts& facts);
 

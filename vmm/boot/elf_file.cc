@@ -55,8 +55,9 @@ absl::Status CheckSegment(const std::string& path, const ElfProgramHeader& heade
 
 absl::Status ReadSegment(const std::string& path, const ElfProgramHeader& header,
                          const ByteReader& file, ElfFile& elf) {
+  // Linkers leave empty ones, at whatever address.
+  if (header.memory_size == 0 && header.file_size == 0) return absl::OkStatus();
   VMWIRE_RETURN_IF_ERROR(CheckSegment(path, header, file));
-  if (header.memory_size == 0) return absl::OkStatus();
   elf.segments.push_back({.segment = {.address = GuestAddress(header.physical_address),
                                       .memory_size = header.memory_size,
                                       .file_offset = header.offset,

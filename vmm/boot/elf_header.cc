@@ -133,6 +133,7 @@ absl::StatusOr<ElfHeader> ReadHeader(const std::string& path, const ByteReader& 
   VMWIRE_RETURN_IF_ERROR(CheckType(path, header->e_type));
   VMWIRE_RETURN_IF_ERROR((CheckProgramHeaderTable<Header, ProgramHeader>(path, *header, file)));
   return ElfHeader{.is_64 = kIs64,
+                   .machine = header->e_machine,
                    .entry = header->e_entry,
                    .entry_offset = offsetof(Header, e_entry),
                    .table_offset = header->e_phoff,
@@ -157,6 +158,7 @@ absl::StatusOr<ElfProgramHeader> ReadProgramHeader(const std::string& path, cons
                           .at = {.type = base + offsetof(ProgramHeader, p_type),
                                  .offset = base + offsetof(ProgramHeader, p_offset),
                                  .physical_address = base + offsetof(ProgramHeader, p_paddr),
+                                 .file_size = base + offsetof(ProgramHeader, p_filesz),
                                  .memory_size = base + offsetof(ProgramHeader, p_memsz)}};
 }
 

@@ -22,6 +22,7 @@ inline constexpr uint32_t kMaxProgramHeaders = 128;
 // What of Elf32_Ehdr or Elf64_Ehdr is used.
 struct ElfHeader {
   bool is_64 = false;
+  uint16_t machine = 0;
   uint64_t entry = 0;
   uint64_t entry_offset = 0;  // Of e_entry in the file.
   uint64_t table_offset = 0;  // Of the program headers.
@@ -44,6 +45,7 @@ struct ElfProgramHeader {
     uint64_t type = 0;
     uint64_t offset = 0;
     uint64_t physical_address = 0;
+    uint64_t file_size = 0;
     uint64_t memory_size = 0;
   };
   FieldOffsets at = {};

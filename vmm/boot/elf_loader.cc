@@ -2,6 +2,7 @@
 
 #include <elf.h>
 
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -16,11 +17,10 @@
 namespace vmwire {
 namespace {
 
-absl::Status CheckClass(const std::string& path, const ElfFile& elf) {
-  if (!elf.header.is_64) {
-    return ImageError(path, EI_CLASS,
-                      "an ELF32 image with neither a multiboot header nor a PVH entry note to say "
-                      "how it is entered; others must be ELF64 for x86-64");
+absl::Status CheckStatic(const std::string& path, const ElfFile& elf) {
+  if (!elf.header.is_64 && elf.header.machine != EM_386) {
+    return ImageError(path, offsetof(Elf32_Ehdr, e_machine),
+                      "an ELF32 image of 64-bit code (x32); build it as ELF64, or for i386 (-m32)");
   }
   if (elf.dynamic.has_value()) {
     return ImageError(path, elf.dynamic->at.type,
@@ -30,21 +30,37 @@ absl::Status CheckClass(const std::string& path, const ElfFile& elf) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StartMode> ChooseStart(const std::string& path, std::optional<StartMode> asked,
-                                      std::optional<StartMode> noted) {
-  if (!asked.has_value()) return noted.value_or(StartMode::kLong64Ring0);
-  if (IsLongMode(*asked)) return *asked;
-  return absl::InvalidArgumentError(absl::StrCat(
-      path, ": an ELF64 image starts in long64-ring0 or long64-ring3, not in ", ToString(*asked)));
+absl::StatusOr<StartMode> ChooseStart64(const std::string& path, StartMode start) {
+  if (IsLongMode(start)) return start;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": an ELF64 image starts in long64-ring0 or long64-ring3, not in ",
+                   ToString(start), ", which --start asks for"));
+}
+
+// Of what `asked_by` says.
+absl::StatusOr<StartMode> ChooseStart32(const std::string& path, StartMode start,
+                                        const std::string& asked_by) {
+  if (start == StartMode::kProtected32) return start;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": an ELF32 image starts in protected32, not in ", ToString(start),
+                   ", which ", asked_by, " asks for; say `--start protected32`"));
+}
+
+absl::StatusOr<StartMode> ChooseStart(const std::string& path, const ElfFile& elf,
+                                      std::optional<StartMode> asked) {
+  const std::optional<StartMode> start = asked.has_value() ? asked : elf.notes.start;
+  if (elf.header.is_64) return ChooseStart64(path, start.value_or(StartMode::kLong64Ring0));
+  return ChooseStart32(path, start.value_or(StartMode::kProtected32),
+                       asked.has_value() ? "--start" : "its vmwire note");
 }
 
 }  // namespace
 
 absl::Status LoadElf(std::optional<StartMode> start, GuestImage& image) {
   VMWIRE_ASSIGN_OR_RETURN(ElfFile elf, ReadElfFile(image.path, ByteReader(image.file)));
-  VMWIRE_RETURN_IF_ERROR(CheckClass(image.path, elf));
-  VMWIRE_ASSIGN_OR_RETURN(image.start, ChooseStart(image.path, start, elf.notes.start));
-  image.format = ImageFormat::kElf64;
+  VMWIRE_RETURN_IF_ERROR(CheckStatic(image.path, elf));
+  VMWIRE_ASSIGN_OR_RETURN(image.start, ChooseStart(image.path, elf, start));
+  image.format = elf.header.is_64 ? ImageFormat::kElf64 : ImageFormat::kElf32;
   image.entry = GuestAddress(elf.header.entry);
   image.dma_windows = std::move(elf.notes.dma_windows);
   image.segments = elf.ImageSegments();

@@ -1,9 +1,10 @@
-// Static ELF64 executables for x86-64 of our own protocol (System V ABI, "Object Files"; AMD64
-// supplement).
+// Static executables of our own protocol, ELF64 for x86-64 and ELF32 for i386 (System V ABI,
+// "Object Files"; AMD64 and Intel386 supplements).
 //
-// Segments are loaded at their physical addresses (p_paddr); memory is identity-mapped, so the
-// entry is one too. A note with the owner "vmwire" may say how the image starts, see elf_notes.h;
-// without it an image starts in long64-ring0. What needs a dynamic linker is refused.
+// Segments are loaded at their physical addresses (p_paddr); memory is identity-mapped or not
+// mapped at all, so the entry is one too. An ELF32 image starts in protected32. Of an ELF64 image a
+// note with the owner "vmwire" may say how it starts, see elf_notes.h; without it that is
+// long64-ring0. What needs a dynamic linker is refused.
 //
 // Invariants: as elf_file.h.
 // Thread safety: no state.
@@ -20,8 +21,9 @@ namespace vmwire {
 
 // Fills in `image`, whose path and file are set, from its file; `start` goes before the note.
 // InvalidArgument, with the reason and the offset in the file of the field that is wrong: as
-// ReadElfFile; an ELF32 image; one that asks for a dynamic linker; an entry outside of the
-// executable segments; or `start` is not a long mode.
+// ReadElfFile; an ELF32 image that is not for i386; one that asks for a dynamic linker; an entry
+// outside of the executable segments; or, naming --start, a start mode (that of `start`, else the
+// note's) that is not a long mode for ELF64, or not protected32 for ELF32.
 absl::Status LoadElf(std::optional<StartMode> start, GuestImage& image);
 
 }  // namespace vmwire

@@ -119,6 +119,7 @@ absl::Status ReadPvhEntry(const std::string& path, const Note& note, ElfNotes& n
 
 absl::Status ReadNote(const std::string& path, const Note& note, ElfNotes& notes) {
   if (IsOf(kOwner, note)) return ReadOwnNote(path, note, notes);
+  if (IsOf(kLinuxOwner, note)) notes.has_linux_note = true;
   if (IsOf(kXenOwner, note) || IsOf(kLinuxOwner, note)) notes.is_linux_kernel = true;
   if (IsOf(kXenOwner, note) && note.type == kPvhEntryNote) return ReadPvhEntry(path, note, notes);
   return absl::OkStatus();
@@ -140,6 +141,12 @@ absl::Status ReadElfNotes(const std::string& path, const ByteReader& file,
                       absl::StrFormat("a note segment of 0x%x bytes reaches past the end of the "
                                       "file (0x%x)",
                                       header.file_size, file.size()));
+  }
+  if (bytes->size() > kMaxNoteSegment) {
+    return ImageError(path, header.at.file_size,
+                      absl::StrFormat("program header %d: a note segment of %d bytes; the most is "
+                                      "%d",
+                                      header.index, bytes->size(), kMaxNoteSegment));
   }
   const ByteReader segment(*bytes);
   // Names and descriptions are padded to 4 bytes, but to 8 in segments that are aligned to 8 (as

@@ -35,31 +35,31 @@ absl::Status CheckExtras(const GuestImage& image, const ImageOptions& options) {
         "writing one behind the other",
         image.path, ToString(image.format), options.modules.size()));
   }
+  for (const ModuleOption& module : options.modules) {
+    if (module.command_line.empty() || protocol != BootProtocol::kLinux) continue;
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: an image of the format \"%s\" takes no text with its initrd %s: give it the text by "
+        "--cmdline",
+        image.path, ToString(image.format), module.path));
+  }
   return absl::OkStatus();
 }
 
-// Whole pages, as PlaceModules gives them.
+// What the modules take, which are whole pages.
 uint64_t ModulePages(const GuestImage& image) {
   uint64_t bytes = 0;
   for (const ImageModule& module : image.modules) {
-    bytes += CheckedAlignUp(module.bytes.size(), kPageSize).value_or(0);
+    bytes += CheckedAlignUp(std::max<uint64_t>(module.bytes.size(), 1), kPageSize).value_or(0);
   }
   return bytes;
-}
-
-// Where the image ends in memory below the hole.
-GuestAddress LowEnd(const GuestImage& image) {
-  GuestAddress end = kImageAddress;
-  for (const ImageSegment& segment : image.segments) {
-    if (segment.end() <= kMmioHoleStart) end = std::max(end, segment.end());
-  }
-  return end;
 }
 
 }  // namespace
 
 std::string ToString(ImageFormat format) {
   switch (format) {
+    case ImageFormat::kElf32:
+      return "ELF32 i386, static";
     case ImageFormat::kElf64:
       return "ELF64 x86-64, static";
     case ImageFormat::kFlat:
@@ -100,6 +100,7 @@ std::string ToString(ImageFormatChoice choice) {
 
 BootProtocol ProtocolOf(ImageFormat format) {
   switch (format) {
+    case ImageFormat::kElf32:
     case ImageFormat::kElf64:
     case ImageFormat::kFlat:
       return BootProtocol::kVmwire;
@@ -146,13 +147,9 @@ std::optional<uint64_t> MemoryNeeded(const GuestImage& image) {
     if (!bytes.has_value()) return std::nullopt;
     needed = std::max(needed, *bytes);
   }
-  if (image.modules.empty()) return needed;
-  const std::optional<uint64_t> behind = MemoryNeededFor(LowEnd(image), ModulePages(image));
-  if (behind.has_value()) return std::max(needed, *behind);
-  // An image near the end of what a guest can have there may leave room before itself.
-  const absl::StatusOr<GuestLayout> most = GuestLayout::Create(kMmioHoleStart.value(), 64);
-  if (!most.ok() || !PlaceModules(image, *most).ok()) return std::nullopt;
-  return std::max(needed, kMmioHoleStart.value());
+  const std::optional<uint64_t> of_modules = MemoryNeededByModules(image);
+  if (!of_modules.has_value()) return std::nullopt;
+  return std::max(needed, *of_modules);
 }
 
 absl::Status CheckStartable(const GuestImage& image) {
@@ -165,10 +162,9 @@ absl::Status CheckStartable(const GuestImage& image) {
   }
   if (MemoryNeeded(image).has_value()) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrFormat("%s: its modules, %d bytes in whole pages, have no room behind it below 3 "
-                      "GiB: no memory size "
-                      "will do",
-                      image.path, ModulePages(image)));
+      absl::StrFormat("%s: its modules, %d bytes in whole pages, have no room beside its segments: "
+                      "no memory size will do, for the image takes modules from 1 MiB to 0x%x only",
+                      image.path, ModulePages(image), ModulesEnd(image)));
 }
 
 absl::Status CheckFits(const GuestImage& image, const GuestLayout& layout) {

@@ -1,8 +1,8 @@
 // A guest image: what its file says is to lie where in guest memory, and how it is entered.
 //
-// Ours are static ELF64 executables (elf_loader.h) and flat binaries, loaded as they are, at 0x7c00
-// for real mode and at 1 MiB for the other modes. Those of others are multiboot 1 and 2
-// (multiboot_loader.h), PVH and Linux' vmlinux (pvh_loader.h), and Linux' bzImage
+// Ours are static ELF executables of either class (elf_loader.h) and flat binaries, loaded as they
+// are, at 0x7c00 for real mode and at 1 MiB for the other modes. Those of others are multiboot 1
+// and 2 (multiboot_loader.h), PVH and Linux' vmlinux (pvh_loader.h), and Linux' bzImage
 // (bzimage_loader.h).
 //
 // Invariants (of what LoadGuestImage and ParseGuestImage return): at least one segment; segments
@@ -33,10 +33,19 @@
 
 namespace vmwire {
 
-enum class ImageFormat { kElf64, kFlat, kMultiboot1, kMultiboot2, kPvh, kBzImage, kVmlinux };
+enum class ImageFormat {
+  kElf32,
+  kElf64,
+  kFlat,
+  kMultiboot1,
+  kMultiboot2,
+  kPvh,
+  kBzImage,
+  kVmlinux
+};
 
-// "ELF64 x86-64, static", "flat", "multiboot", "multiboot2", "PVH", "Linux bzImage",
-// "Linux vmlinux".
+// "ELF32 i386, static", "ELF64 x86-64, static", "flat", "multiboot", "multiboot2", "PVH", "Linux
+// bzImage", "Linux vmlinux".
 std::string ToString(ImageFormat format);
 
 // How an image is told of its machine.
@@ -66,17 +75,13 @@ struct ImageModule {
   std::vector<std::byte> bytes;
 };
 
-// What a bzImage says of itself beside its segment (Linux, Documentation/arch/x86/boot.rst).
+// What a bzImage says of itself beside its segment (Linux, Documentation/arch/x86/boot.rst), and
+// what holds for other kernels.
 struct LinuxSetup {
   std::vector<std::byte> header;  // From offset 0x1f1 of the file to the end of the setup header.
   uint32_t initrd_address_max = 0x37ffffff;
   uint32_t command_line_size = 255;
   std::string version;  // As the kernel prints it; empty if it does not say.
-};
-
-// What a multiboot header asks for beside its segments.
-struct MultibootRequest {
-  bool page_aligned_modules = false;
 };
 
 struct GuestImage {
@@ -89,8 +94,8 @@ struct GuestImage {
   std::vector<std::byte> file;          // All of it.
   std::string command_line;
   std::vector<ImageModule> modules;  // Of kPvh and kLinux at most one, the initrd.
-  LinuxSetup linux_setup = {};       // Of kBzImage; of kVmlinux the limits.
-  MultibootRequest multiboot = {};   // Of kMultiboot1 and kMultiboot2.
+  // Of kBzImage; of kVmlinux the limits; of kPvh that of the command line.
+  LinuxSetup linux_setup = {};
   // What in the file says that it is of this format, and what of that is not done; for people.
   std::vector<std::string> findings = {};
 
@@ -127,7 +132,7 @@ struct ImageOptions {
 // that of a module cannot be used (see image_file.h), it is in no known format, it is malformed, or
 // the options do not suit it: a flat image without signature needs a start mode; the other formats
 // start in some modes only; images of BootProtocol::kVmwire take neither command line nor modules,
-// and those of kPvh and kLinux one module at most.
+// those of kPvh and kLinux one module at most, and that of kLinux no text.
 absl::StatusOr<GuestImage> LoadGuestImage(const std::string& path, const ImageOptions& options);
 
 // The same of bytes that are in memory already; `path` is for messages. Modules are checked, but
@@ -135,9 +140,9 @@ absl::StatusOr<GuestImage> LoadGuestImage(const std::string& path, const ImageOp
 absl::StatusOr<GuestImage> ParseGuestImage(const std::string& path, std::vector<std::byte> file,
                                            const ImageOptions& options);
 
-// The least memory size, in whole MiB, with which `image` can be started, its modules behind its
-// segments if they have room there; nullopt if no size will do: a segment lies in the MMIO hole or
-// beyond what a guest can have, or the modules have no room below the hole.
+// The least memory size, in whole MiB, with which `image` can be started; nullopt if no size will
+// do: a segment lies in the MMIO hole or beyond what a guest can have, or the modules have no room
+// where the protocol takes them (MemoryNeededByModules).
 std::optional<uint64_t> MemoryNeeded(const GuestImage& image);
 
 // InvalidArgument, naming what has no place, unless MemoryNeeded has an answer.

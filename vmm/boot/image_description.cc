@@ -8,7 +8,9 @@
 #include <string_view>
 
 #include "absl/strings/str_format.h"
+#include "vmm/boot/boot_plan.h"
 #include "vmm/boot/byte_reader.h"
+#include "vmm/boot/bzimage_loader.h"
 
 namespace vmwire {
 namespace {
@@ -36,7 +38,7 @@ std::string ProtocolName(BootProtocol protocol) {
 
 // With its version, which a bzImage's setup header has at offset 0x206 (of the file).
 std::string DescribeBootProtocol(const GuestImage& image) {
-  constexpr uint64_t kVersionOffset = 0x206 - 0x1f1;
+  constexpr uint64_t kVersionOffset = 0x206 - kSetupHeaderOffset;
   const std::string name = ProtocolName(ProtocolOf(image.format));
   const std::optional<uint16_t> version =
       ByteReader(image.linux_setup.header).Load<uint16_t>(kVersionOffset);
@@ -68,14 +70,9 @@ std::string LinuxVersion(const GuestImage& image) {
 
 uint64_t CommandLineLimit(const GuestImage& image) {
   const uint64_t room = kMaxCommandLineSize - 1;
-  if (ProtocolOf(image.format) != BootProtocol::kLinux) return room;
+  const BootProtocol protocol = ProtocolOf(image.format);
+  if (protocol != BootProtocol::kLinux && protocol != BootProtocol::kPvh) return room;
   return std::min<uint64_t>(image.linux_setup.command_line_size, room);
-}
-
-// One past the highest address of a module.
-uint64_t ModuleEnd(const GuestImage& image) {
-  if (ProtocolOf(image.format) != BootProtocol::kLinux) return kMmioHoleStart.value();
-  return std::min(uint64_t{image.linux_setup.initrd_address_max} + 1, kMmioHoleStart.value());
 }
 
 }  // namespace
@@ -93,7 +90,7 @@ std::string DescribeProtocol(const GuestImage& image) {
                         "takes         at most %d bytes of command line; %s, ending at 0x%x or "
                         "below\n",
                         CommandLineLimit(image), one_module ? "an initrd" : "modules",
-                        ModuleEnd(image));
+                        ModulesEnd(image));
   if (!image.command_line.empty()) {
     absl::StrAppendFormat(&text, "command line  %s\n", image.command_line);
   }

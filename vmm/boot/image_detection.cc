@@ -54,7 +54,7 @@ absl::Status LoadElfFamily(std::optional<StartMode> start, GuestImage& image) {
   }
   VMWIRE_RETURN_IF_ERROR(elf.status());
   if (elf->notes.pvh_entry.has_value()) return LoadPvh(start, image);
-  if (elf->notes.is_linux_kernel && elf->header.is_64) return LoadVmlinux(start, image);
+  if (elf->notes.is_linux_kernel) return LoadVmlinux(start, image);
   VMWIRE_RETURN_IF_ERROR(CheckNoStray(image));
   return LoadElf(start, image);
 }

@@ -5,8 +5,9 @@
 //                                          that has one is made to be entered by it
 //              PVH entry note              before Linux: the kernel's own way in, whose entry it
 //                                          names, where vmlinux' is a convention
-//              note of "Linux" or "Xen"    Linux' vmlinux
-//              none of these               ours, if it is ELF64
+//              note of "Linux" or "Xen"    Linux' vmlinux, which must be ELF64; never ours, whose
+//                                          boot info it does not read
+//              none of these               ours
 //   setup header "HdrS"                    Linux' bzImage; before a boot sector, whose signature it
 //                                          has too
 //   multiboot2, multiboot header           a kernel in no executable format, with its addresses in

@@ -76,10 +76,13 @@ void PutSetupHeader(const GuestImage& image, std::vector<std::byte>& page) {
 
 void PutInitrd(const GuestImage& image, std::span<const GuestAddress> places,
                std::vector<std::byte>& page) {
-  if (places.empty()) return;
-  // PlaceModules keeps all of it below 3 GiB.
-  Put(page, kRamdiskImage, static_cast<uint32_t>(places[0].value()));
-  Put(page, kRamdiskSize, static_cast<uint32_t>(image.modules[0].bytes.size()));
+  // Without an initrd the fields are 0 too, whatever a bzImage has there. PlaceModules keeps all of
+  // it below 3 GiB.
+  const bool has_initrd = !places.empty();
+  const uint64_t start = has_initrd ? places[0].value() : 0;
+  const uint64_t size = has_initrd ? image.modules[0].bytes.size() : 0;
+  Put(page, kRamdiskImage, static_cast<uint32_t>(start));
+  Put(page, kRamdiskSize, static_cast<uint32_t>(size));
 }
 
 void PutMemoryMap(const GuestLayout& layout, std::vector<std::byte>& page) {

@@ -1,4 +1,4 @@
-// PlaceModules of boot_plan.h: modules go as high as they may, the last one first.
+// The modules of boot_plan.h: they go as high as they may, the last one first.
 
 #include <algorithm>
 #include <cstdint>
@@ -14,12 +14,6 @@
 
 namespace vmwire {
 namespace {
-
-// One past the highest address that a module of the image may take.
-uint64_t ModulesEnd(const GuestImage& image) {
-  if (ProtocolOf(image.format) != BootProtocol::kLinux) return kMmioHoleStart.value();
-  return std::min(uint64_t{image.linux_setup.initrd_address_max} + 1, kMmioHoleStart.value());
-}
 
 // The highest start of `size` bytes, whole pages, in [kImageAddress, end) that is clear of the
 // pages of the segments; nullopt if there is none.
@@ -59,20 +53,6 @@ bool AllHaveRoom(const GuestImage& image, uint64_t end) {
   return PlaceFromTheLast(image, end).size() == image.modules.size();
 }
 
-// The least memory, in whole MiB, with which all modules have room; nullopt if none is enough. With
-// more memory each module lies as high or higher, so that halving finds it.
-std::optional<uint64_t> MemoryNeededByModules(const GuestImage& image) {
-  const uint64_t limit = ModulesEnd(image);
-  uint64_t enough = CheckedAlignUp(limit, kMiB).value_or(limit) / kMiB;
-  if (!AllHaveRoom(image, limit)) return std::nullopt;
-  uint64_t too_little = 0;
-  while (enough - too_little > 1) {
-    const uint64_t middle = too_little + (enough - too_little) / 2;
-    (AllHaveRoom(image, std::min(middle * kMiB, limit)) ? enough : too_little) = middle;
-  }
-  return enough * kMiB;
-}
-
 absl::Status NoRoom(const GuestImage& image, const ImageModule& module, uint64_t end) {
   const std::string reason = absl::StrFormat(
       "%s: the module %s (%d bytes) has no room below 0x%x beside the image and the modules after "
@@ -89,6 +69,24 @@ absl::Status NoRoom(const GuestImage& image, const ImageModule& module, uint64_t
 }
 
 }  // namespace
+
+uint64_t ModulesEnd(const GuestImage& image) {
+  if (ProtocolOf(image.format) != BootProtocol::kLinux) return kMmioHoleStart.value();
+  return std::min(uint64_t{image.linux_setup.initrd_address_max} + 1, kMmioHoleStart.value());
+}
+
+std::optional<uint64_t> MemoryNeededByModules(const GuestImage& image) {
+  const uint64_t limit = ModulesEnd(image);
+  if (!AllHaveRoom(image, limit)) return std::nullopt;
+  // With more memory each module lies as high or higher, so that halving finds the least.
+  uint64_t enough = CheckedAlignUp(limit, kMiB).value_or(limit) / kMiB;
+  uint64_t too_little = 0;
+  while (enough - too_little > 1) {
+    const uint64_t middle = too_little + (enough - too_little) / 2;
+    (AllHaveRoom(image, std::min(middle * kMiB, limit)) ? enough : too_little) = middle;
+  }
+  return enough * kMiB;
+}
 
 absl::StatusOr<std::vector<GuestAddress>> PlaceModules(const GuestImage& image,
                                                        const GuestLayout& layout) {

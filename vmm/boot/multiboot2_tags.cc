@@ -136,9 +136,7 @@ absl::Status HandleTag(const std::string& path, const ByteReader& file, const Ta
     case kFramebuffer:
       header.findings.push_back("prefers a framebuffer, which it does not get: there is none");
       return absl::OkStatus();
-    case kModuleAlignment:
-      header.page_aligned_modules = true;
-      return absl::OkStatus();
+    case kModuleAlignment:  // Modules are always whole pages.
     case kEfiBootServices:
     case kEfiEntry32:
     case kEfiEntry64:

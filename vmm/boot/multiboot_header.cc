@@ -28,8 +28,9 @@ constexpr Signature SignatureOf(MultibootVersion version) {
   return version == MultibootVersion::k1 ? kSignature1 : kSignature2;
 }
 
-constexpr uint32_t kFlagPageAlignedModules = 1 << 0;
 constexpr uint32_t kFlagVideo = 1 << 2;
+// Bit 0 asks for page-aligned modules: they are always whole pages. Bit 1 asks to be told of
+// memory: that is always told.
 constexpr uint32_t kKnownRequiredFlags = 0x0007;
 constexpr uint32_t kRequiredFlags = 0xffff;
 constexpr uint32_t kFlagAddresses = 1 << 16;
@@ -74,7 +75,6 @@ absl::Status ReadFlags1(const std::string& path, uint32_t flags, MultibootHeader
                                       "which the specification does not say",
                                       unknown));
   }
-  header.page_aligned_modules = (flags & kFlagPageAlignedModules) != 0;
   if ((flags & kFlagVideo) != 0) {
     header.findings.push_back("asks for a video mode, which it does not get: there is no display");
   }

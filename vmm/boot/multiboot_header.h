@@ -45,7 +45,6 @@ struct MultibootEntry {
 struct MultibootHeader {
   MultibootVersion version = MultibootVersion::k1;
   uint64_t offset = 0;  // In the file.
-  bool page_aligned_modules = false;
   std::optional<MultibootAddresses> addresses;
   std::optional<MultibootEntry> entry;
   std::vector<std::string> findings;  // As GuestImage's.

@@ -143,7 +143,6 @@ absl::Status LoadMultiboot(MultibootVersion version, std::optional<StartMode> st
   image.format =
       version == MultibootVersion::k1 ? ImageFormat::kMultiboot1 : ImageFormat::kMultiboot2;
   image.start = StartMode::kProtected32;
-  image.multiboot.page_aligned_modules = header.page_aligned_modules;
   image.findings = std::move(header.findings);
   VMWIRE_RETURN_IF_ERROR(header.addresses.has_value() ? LoadByAddresses(header, image)
                                                       : LoadAsElf(header, image));

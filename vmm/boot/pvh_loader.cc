@@ -20,6 +20,8 @@ namespace {
 // vmlinux inside does not (Linux, arch/x86/boot/header.S).
 constexpr uint32_t kInitrdAddressMax = 0x7fffffff;
 constexpr uint32_t kCommandLineSize = 2047;
+// PVH has no limit.
+constexpr uint32_t kAnyCommandLineSize = UINT32_MAX;
 
 absl::Status CheckStart(const GuestImage& image, std::optional<StartMode> asked, StartMode start) {
   if (asked.value_or(start) == start) return absl::OkStatus();
@@ -42,6 +44,9 @@ absl::Status LoadPvh(std::optional<StartMode> start, GuestImage& image) {
   VMWIRE_RETURN_IF_ERROR(CheckStart(image, start, image.start));
   image.entry = elf.notes.pvh_entry->address;
   image.segments = elf.ImageSegments();
+  // Linux drops what is longer without a word, however it was entered.
+  image.linux_setup.command_line_size =
+      elf.notes.has_linux_note ? kCommandLineSize : kAnyCommandLineSize;
   image.findings = {absl::StrFormat("PVH entry note (owner \"Xen\", type 18) at file offset 0x%x",
                                     elf.notes.pvh_entry->file_offset)};
   if (IsExecutable(image.segments, image.entry)) return absl::OkStatus();

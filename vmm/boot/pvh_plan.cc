@@ -64,7 +64,8 @@ void AppendModules(const GuestImage& image, std::span<const GuestAddress> places
 absl::StatusOr<BootPlan> PlanPvh(const GuestImage& image, const MachineFacts& facts) {
   VMWIRE_ASSIGN_OR_RETURN(std::vector<GuestAddress> modules, PlaceModules(image, facts.layout));
   VMWIRE_ASSIGN_OR_RETURN(BootBlock command_line,
-                          MakeCommandLine(image.path, LinuxCommandLine(image, facts), UINT64_MAX));
+                          MakeCommandLine(image.path, LinuxCommandLine(image, facts),
+                                          image.linux_setup.command_line_size));
   ProtocolInfo info;
   info.AppendZeros(kStartInfoSize);
   info.Put(kMagicField, kMagic);

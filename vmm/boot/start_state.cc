@@ -14,6 +14,8 @@ constexpr uint8_t kTypeData = 3;
 constexpr uint8_t kTypeCode = 11;
 constexpr uint8_t kTypeBusyTss = 11;
 
+constexpr uint32_t kFlatTssLimit = 0x67;
+
 enum class SegmentSize { k16, k32, k64 };
 
 kvm_segment Segment(uint16_t selector, uint8_t type, SegmentSize size) {
@@ -50,8 +52,8 @@ void EnterProtected32(kvm_sregs& sregs) {
   sregs.gdt.base = kGdtAddress.value();
   sregs.gdt.limit = kGdtLimit;
   sregs.idt = {};
-  sregs.cr0 =
-      cpu_bits::kCr0ProtectionEnable | cpu_bits::kCr0ExtensionType | cpu_bits::kCr0NumericError;
+  // PVH asks for PE and no other bit that can be written (ET cannot).
+  sregs.cr0 = cpu_bits::kCr0ProtectionEnable | cpu_bits::kCr0ExtensionType;
   sregs.cr3 = 0;
   sregs.cr4 = 0;
   sregs.efer = 0;
@@ -79,8 +81,8 @@ void EnterLong64(bool ring3, kvm_sregs& sregs) {
   sregs.efer = cpu_bits::kEferLongModeEnable | cpu_bits::kEferLongModeActive;
 }
 
-// No task and no IDT: who enters so brings its own before it turns interrupts on. (A long mode
-// needs a task register that is busy all the same.)
+// No IDT, and a task that is nowhere: who enters so brings its own before it turns interrupts on.
+// (The task register is as PVH asks for it: a busy TSS at 0, of the least size.)
 void UseFlatSegments(StartMode mode, kvm_sregs& sregs) {
   const SegmentSize size = IsLongMode(mode) ? SegmentSize::k64 : SegmentSize::k32;
   SetSegments(Segment(kFlatCodeSelector, kTypeCode, size),
@@ -89,7 +91,7 @@ void UseFlatSegments(StartMode mode, kvm_sregs& sregs) {
   sregs.gdt.limit = kFlatGdtLimit;
   sregs.idt = {};
   sregs.tr = {};
-  sregs.tr.limit = 0xffff;
+  sregs.tr.limit = kFlatTssLimit;
   sregs.tr.type = kTypeBusyTss;
   sregs.tr.present = 1;
 }

@@ -141,16 +141,6 @@ struct [[gnu::packed]] AcpiLocalApic {
 };
 static_assert(sizeof(AcpiLocalApic) == 8);
 
-struct [[gnu::packed]] AcpiLocalX2apic {
-  uint8_t type = 9;
-  uint8_t length = 16;
-  uint16_t reserved = 0;
-  uint32_t apic_id = 0;
-  uint32_t flags = 1;  // Enabled.
-  uint32_t processor_uid = 0;
-};
-static_assert(sizeof(AcpiLocalX2apic) == 16);
-
 struct [[gnu::packed]] AcpiIoApic {
   uint8_t type = 1;
   uint8_t length = 12;
@@ -179,16 +169,6 @@ struct [[gnu::packed]] AcpiLocalApicNmi {
   uint8_t lint = 1;
 };
 static_assert(sizeof(AcpiLocalApicNmi) == 6);
-
-struct [[gnu::packed]] AcpiLocalX2apicNmi {
-  uint8_t type = 10;
-  uint8_t length = 12;
-  uint16_t flags = 0;                   // As the bus does.
-  uint32_t processor_uid = 0xffffffff;  // All.
-  uint8_t lint = 1;
-  uint8_t reserved[3] = {};
-};
-static_assert(sizeof(AcpiLocalX2apicNmi) == 12);
 
 }  // namespace vmwire
 

@@ -92,19 +92,14 @@ TableBytes MakeMadt(uint32_t cpus) {
   TableBytes body;
   AppendObject(body, AcpiMadt{.local_apic_address = kLocalApicAddress, .flags = kMadtHas8259});
   for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
-    if (cpu <= kMaxApicId) {
-      const auto id = static_cast<uint8_t>(cpu);
-      AppendObject(body, AcpiLocalApic{.processor_uid = id, .apic_id = id});
-    } else {
-      AppendObject(body, AcpiLocalX2apic{.apic_id = cpu, .processor_uid = cpu});
-    }
+    const auto id = static_cast<uint8_t>(cpu);
+    AppendObject(body, AcpiLocalApic{.processor_uid = id, .apic_id = id});
   }
   AppendObject(body, AcpiIoApic{.id = kIoApicId, .address = kIoApicAddress});
   // The SCI is a level by definition (5.2.15); nothing in this machine raises it.
   AppendObject(
       body, AcpiInterruptOverride{.irq = kSciIrq, .interrupt = kSciIrq, .flags = kLevelActiveHigh});
   AppendObject(body, AcpiLocalApicNmi{});
-  if (cpus > kMaxApicId + 1) AppendObject(body, AcpiLocalX2apicNmi{});
   return Table("APIC", 5, body);
 }
 
@@ -150,7 +145,7 @@ class TableArea {
 }  // namespace
 
 std::vector<BootBlock> MakeAcpiTables(const MachineFacts& facts) {
-  VMWIRE_CHECK(facts.cpus >= 1 && facts.cpus <= kMaxFirmwareCpus, "too many CPUs, or none");
+  VMWIRE_CHECK(facts.cpus >= 1 && facts.cpus <= kMaxCpus, "too many CPUs, or none");
   VMWIRE_CHECK(facts.devices.size() <= kMaxBootInfoDevices, "too many devices");
   TableArea area(GuestAddress(kRsdpAddress.value() + sizeof(AcpiRsdp)));
   AcpiFacs facs;

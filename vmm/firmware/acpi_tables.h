@@ -18,7 +18,7 @@
 namespace vmwire {
 
 // One block a table; the first is the RSDP, at kRsdpAddress.
-// REQUIRES: 1 to kMaxFirmwareCpus CPUs, at most kMaxBootInfoDevices devices, windows below 4 GiB.
+// REQUIRES: 1 to kMaxCpus CPUs, at most kMaxBootInfoDevices devices, windows below 4 GiB.
 std::vector<BootBlock> MakeAcpiTables(const MachineFacts& facts);
 
 }  // namespace vmwire

@@ -1,9 +1,9 @@
 #include "vmm/firmware/mp_table.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "memory/check.h"
@@ -117,7 +117,7 @@ class Configuration {
 };
 
 void AddProcessors(uint32_t cpus, Configuration& table) {
-  for (uint32_t cpu = 0; cpu < std::min(cpus, kMaxApicId + 1); ++cpu) {
+  for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
     Processor processor;
     processor.apic_id = static_cast<uint8_t>(cpu);
     processor.flags = kProcessorEnabled;
@@ -126,10 +126,16 @@ void AddProcessors(uint32_t cpus, Configuration& table) {
   }
 }
 
-void AddInterrupts(Configuration& table) {
+void AddInterrupts(std::span<const BootInfoDevice> devices, Configuration& table) {
   for (uint8_t irq = 0; irq < kIsaInterrupts; ++irq) {
     const uint16_t flags = irq == kSciIrq ? kLevelActiveHigh : kAsTheBus;
     table.Add(Interrupt{.flags = flags, .irq = irq, .pin = irq});
+  }
+  // The ISA bus has no such interrupts, but there is no other that these could be of.
+  for (const BootInfoDevice& device : devices) {
+    if (device.irq < kIsaInterrupts) continue;
+    const auto pin = static_cast<uint8_t>(device.irq);
+    table.Add(Interrupt{.flags = kEdgeActiveHigh, .irq = pin, .pin = pin});
   }
   // The PICs reach LINT0 of each local APIC, NMIs LINT1.
   table.Add(Interrupt{.type = kLocalInterrupt,
@@ -153,18 +159,19 @@ TableBytes MakeFloatingPointer() {
 }  // namespace
 
 BootBlock MakeMpTable(const MachineFacts& facts) {
-  VMWIRE_CHECK(facts.cpus >= 1, "a machine has a CPU");
+  VMWIRE_CHECK(facts.cpus >= 1 && facts.cpus <= kMaxCpus, "too many CPUs, or none");
+  VMWIRE_CHECK(facts.devices.size() <= kMaxBootInfoDevices, "too many devices");
   Configuration table;
   AddProcessors(facts.cpus, table);
   table.Add(Bus{});
   table.Add(IoApic{});
-  AddInterrupts(table);
+  AddInterrupts(facts.devices, table);
 
   BootBlock block{.address = kMpTableAddress, .bytes = MakeFloatingPointer()};
   AppendBytes(block.bytes, std::move(table).Take());
   static_assert(kMpTableAddress.value() + sizeof(FloatingPointer) + sizeof(ConfigurationHeader) +
-                    (kMaxApicId + 1) * sizeof(Processor) + sizeof(Bus) + sizeof(IoApic) +
-                    (kIsaInterrupts + 2) * sizeof(Interrupt) <
+                    kMaxCpus * sizeof(Processor) + sizeof(Bus) + sizeof(IoApic) +
+                    (kIsaInterrupts + kMaxBootInfoDevices + 2) * sizeof(Interrupt) <
                 kFirmwareEnd.value());
   return block;
 }

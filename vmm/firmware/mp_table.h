@@ -13,9 +13,9 @@
 namespace vmwire {
 
 // The floating pointer structure, at kMpTableAddress, and behind it the configuration table: the
-// processors, the ISA bus, the I/O APIC, its interrupts and those of the local APICs. CPUs whose
-// APIC id is above kMaxApicId are left out: the table has eight bits for it.
-// REQUIRES: at least one CPU.
+// processors, the ISA bus, the I/O APIC, its interrupts and those of the local APICs. Of the I/O
+// APIC's pins from 16 on those are there that a device has.
+// REQUIRES: 1 to kMaxCpus CPUs, at most kMaxBootInfoDevices devices.
 BootBlock MakeMpTable(const MachineFacts& facts);
 
 }  // namespace vmwire

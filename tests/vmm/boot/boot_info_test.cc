@@ -114,6 +114,17 @@ TEST_F(BootInfoDevices, GuestFindsThemByKindInTheirOrder) {
   EXPECT_EQ(uint64_t{second->size}, 0x1000u);
 }
 
+TEST_F(BootInfoDevices, GuestIsToldOfLinesOfThePicsOnly) {
+  const BootInfoDevice devices[] = {
+      {.kind = DeviceKind::kVirtioMmio, .irq = 15, .base = 0xd0000000, .size = 0x1000},
+      {.kind = DeviceKind::kVirtioMmio, .irq = 16, .base = 0xd0001000, .size = 0x1000}};
+
+  Write(devices);
+
+  EXPECT_EQ(uint32_t{guest_device(info(), VMWIRE_DEVICE_VIRTIO_MMIO, 0)->irq}, 15u);
+  EXPECT_EQ(uint32_t{guest_device(info(), VMWIRE_DEVICE_VIRTIO_MMIO, 1)->irq}, 0u);
+}
+
 TEST_F(BootInfoDevices, GuestFindsNoneThatIsNotThere) {
   const BootInfoDevice devices[] = {
       {.kind = DeviceKind::kVirtioMmio, .irq = 5, .base = 0xd0000000, .size = 0x1000}};

@@ -83,6 +83,26 @@ TEST(ElfNotes, ReadsNotesThatArePaddedToEightBytes) {
   EXPECT_EQ(image.start, StartMode::kLong64Ring3);
 }
 
+// A good note segment of `size` bytes: our note, and one of somebody else without padding.
+std::string LargeNotes(uint64_t size) {
+  const std::string ours =
+      ElfBuilder::Note("vmwire", kStartModeNote, ElfBuilder::Bytes(uint32_t{1}));
+  const uint64_t rest = size - ours.size() - ElfBuilder::Note("GNU", 5, "").size();
+  std::string notes = ours + ElfBuilder::Note("GNU", 5, std::string(rest, 'x'));
+  notes.resize(size);
+  return notes;
+}
+
+TEST(ElfNotes, ReadsASegmentOfTheLargestSize) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadWithNotes(LargeNotes(kMaxNoteSegment)));
+  EXPECT_EQ(image.start, StartMode::kLong64Ring3);
+}
+
+TEST(ElfNotes, RefusesASegmentAboveTheLargestSize) {
+  ExpectRefused(LoadWithNotes(LargeNotes(kMaxNoteSegment + 1)),
+                "program header 1: a note segment of 1048577 bytes; the most is 1048576");
+}
+
 TEST(ElfNotes, RefusesAnUnknownTypeByNumber) {
   ExpectRefused(LoadWithNote(77, ""), "unknown vmwire note type 77");
 }

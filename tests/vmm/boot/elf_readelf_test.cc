@@ -119,6 +119,8 @@ Builder TwoSegments(const std::string& code) {
 
 TEST_F(ElfReadelf, AgreesOnElf64) { ExpectSame(TwoSegments<ElfBuilder>("").Build(), true); }
 
+TEST_F(ElfReadelf, AgreesOnElf32) { ExpectSame(TwoSegments<Elf32Builder>("").Build(), true); }
+
 TEST_F(ElfReadelf, AgreesOnElf32OfMultiboot) {
   ExpectSame(TwoSegments<Elf32Builder>(ImageBytes(12).Multiboot1(0, 0).text()).Build(), true);
 }

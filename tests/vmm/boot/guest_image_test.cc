@@ -6,11 +6,13 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tests/support/status_matchers.h"
 #include "tests/vmm/boot/boot_memory.h"
+#include "tests/vmm/boot/bzimage_builder.h"
 #include "tests/vmm/boot/elf_builder.h"
 #include "tests/vmm/boot/image_bytes.h"
 
@@ -45,6 +47,14 @@ GuestImage ElfImage(uint64_t data) {
 std::vector<std::byte> Kernel() {
   Elf32Builder elf;
   elf.AddCode(ImageBytes(12).Multiboot1(0, 4).text());
+  return elf.Build();
+}
+
+// A Linux kernel at 1 MiB, with memory up to `end`.
+std::vector<std::byte> Vmlinux(uint64_t end = 2 * kMiB) {
+  ElfBuilder elf;
+  elf.AddCode().p_memsz = end - kMiB;
+  elf.AddNote("Linux", 0x101, "none");
   return elf.Build();
 }
 
@@ -128,6 +138,16 @@ TEST(GuestImage, CommandLineGoesToAnImageThatTakesOne) {
   EXPECT_EQ(image.command_line, "a=b");
 }
 
+TEST(GuestImage, RefusesTextOfAnInitrdThatNobodyReads) {
+  for (const std::vector<std::byte>& kernel : {BzImageBuilder().Build(), Vmlinux()}) {
+    EXPECT_THAT(ParseGuestImage("x", kernel, {.modules = {{"initrd.img", ""}}}), IsOk());
+    EXPECT_THAT(ParseGuestImage("x", kernel, {.modules = {{"initrd.img", "text"}}}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("takes no text with its initrd initrd.img"),
+                               HasSubstr("--cmdline"))));
+  }
+}
+
 TEST(GuestImage, RefusesACommandLineThatNobodyReads) {
   ElfBuilder elf;
   elf.AddCode();
@@ -150,7 +170,7 @@ TEST(GuestImage, PvhTakesOneModule) {
   ElfBuilder elf;
   elf.AddCode();
   elf.AddNote("Xen", 18, ElfBuilder::Bytes(uint32_t{0x100000}));
-  EXPECT_THAT(ParseGuestImage("x", elf.Build(), {.modules = {{"a", ""}}}), IsOk());
+  EXPECT_THAT(ParseGuestImage("x", elf.Build(), {.modules = {{"a", "text"}}}), IsOk());
   EXPECT_THAT(ParseGuestImage("x", elf.Build(), {.modules = {{"a", ""}, {"b", ""}}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("takes one module")));
 }
@@ -209,6 +229,41 @@ TEST(MemoryNeeded, FindsRoomForModulesBelowAnImageAtTheHole) {
   image.modules[0].bytes.resize(kMiB);
   EXPECT_EQ(MemoryNeeded(image), 3 * kGiB);
   EXPECT_THAT(CheckFits(image, LayoutOf(3 * kGiB)), IsOk());
+}
+
+TEST(MemoryNeeded, UsesRoomForModulesBelowTheImage) {
+  Elf32Builder elf;
+  elf.Add(PT_LOAD, 8 * kMiB, ImageBytes(12).Multiboot1(0, 0).text());
+  elf.header.e_entry = 8 * kMiB;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(GuestImage image, ParseGuestImage("x", elf.Build(), {}));
+  image.modules.push_back({.path = "m", .command_line = "", .bytes = {}});
+  image.modules[0].bytes.resize(2 * kMiB);
+  EXPECT_EQ(MemoryNeeded(image), 9 * kMiB);
+  EXPECT_THAT(CheckFits(image, LayoutOf(9 * kMiB)), IsOk());
+}
+
+// A Linux kernel that takes an initrd below 0x38000000 (896 MiB) only, and fills all but the last
+// MiB of that; with an initrd of `size` bytes.
+GuestImage KernelBelowInitrd(uint64_t size) {
+  absl::StatusOr<GuestImage> image = ParseGuestImage("kernel", Vmlinux(0x37f00000), {});
+  EXPECT_TRUE(image.ok()) << image.status();
+  image->linux_setup.initrd_address_max = 0x37ffffff;
+  image->modules = {
+      {.path = "initrd.img", .command_line = "", .bytes = std::vector<std::byte>(size)}};
+  return *std::move(image);
+}
+
+TEST(MemoryNeeded, HasNoAnswerForAnInitrdThatEndsAboveWhereTheKernelTakesIt) {
+  EXPECT_EQ(MemoryNeeded(KernelBelowInitrd(kMiB)), 896 * kMiB);
+  EXPECT_EQ(MemoryNeeded(KernelBelowInitrd(kMiB + 1)), std::nullopt);
+}
+
+TEST(CheckStartable, SaysWhereTheKernelTakesAnInitrd) {
+  EXPECT_THAT(CheckStartable(KernelBelowInitrd(kMiB + 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("kernel: its modules, 1052672 bytes in whole pages"),
+                             HasSubstr("no memory size will do"),
+                             HasSubstr("from 1 MiB to 0x38000000 only"))));
 }
 
 TEST(CheckStartable, SaysThatModulesHaveNoRoomAtAll) {

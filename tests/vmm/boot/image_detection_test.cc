@@ -96,6 +96,20 @@ TEST(ImageDetection, ElfWithoutAnyIsOurs) {
   EXPECT_EQ(FormatOf(elf.Build()), ImageFormat::kElf64);
 }
 
+TEST(ImageDetection, Elf32WithoutAnyIsOurs) {
+  Elf32Builder elf;
+  elf.AddCode();
+  EXPECT_EQ(FormatOf(elf.Build()), ImageFormat::kElf32);
+}
+
+TEST(ImageDetection, Elf32WithALinuxNoteIsNotOurs) {
+  Elf32Builder elf;
+  elf.AddCode();
+  elf.AddNote("Linux", 0x101, "none");
+  ExpectRefused(elf.Build(), "a vmlinux without PVH entry note must be ELF64", EI_CLASS);
+  EXPECT_EQ(FormatOf(elf.Build(), ImageFormatChoice::kElf), ImageFormat::kElf32);
+}
+
 TEST(ImageDetection, MultibootAddressesLoadElfThatIsNoGoodAsElf) {
   Elf32Builder elf;
   elf.AddCode(ImageBytes(32)

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/child.h"
 #include "tests/support/status_matchers.h"
 
 namespace vmwire {
@@ -68,6 +70,35 @@ TEST_F(ImageFile, RefusesAFileThatMayNotBeRead) {
   std::ofstream(path_) << "x";
   std::filesystem::permissions(path_, std::filesystem::perms::none);
   ExpectRefused("Permission denied");
+}
+
+TEST_F(ImageFile, RefusesAFileThatBecomesShorter) {
+  // A file of the kernel says that it has a page, and has a line.
+  constexpr char kFile[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+  struct stat status = {};
+  if (stat(kFile, &status) != 0) GTEST_SKIP() << "there is no " << kFile;
+  ASSERT_EQ(status.st_size, static_cast<off_t>(sysconf(_SC_PAGESIZE)));
+
+  EXPECT_THAT(ReadImageFile(kFile, "module"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr(absl::StrCat("the module ", kFile,
+                                                    " became shorter while it was read: ")),
+                             HasSubstr(" of 4096 bytes"))));
+}
+
+TEST_F(ImageFile, TooManyOpenFilesAreAShortage) {
+  std::ofstream(path_) << "x";
+  EXPECT_THAT(RunInChild([&] {
+                rlimit limit = {};
+                EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+                limit.rlim_cur = 0;
+                EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+                EXPECT_THAT(ReadImageFile(path_),
+                            StatusIs(absl::StatusCode::kResourceExhausted,
+                                     AllOf(HasSubstr(path_), HasSubstr("Too many open files"))));
+                return absl::OkStatus();
+              }),
+              IsOk());
 }
 
 TEST_F(ImageFile, RefusesAFileAboveTheLimit) {

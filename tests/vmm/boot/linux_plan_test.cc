@@ -223,7 +223,9 @@ TEST_F(LinuxPlan, InitrdIsNamed) {
 
 TEST_F(LinuxPlan, WithoutAnInitrdNoneIsNamed) {
   // What the file has there is not the kernel's to say.
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const BootPlan plan, Plan(BzImage()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(
+      const BootPlan plan,
+      Plan(BzImage(BzImageBuilder().Set<uint32_t>(0x218, 0x1234).Set<uint32_t>(0x21c, 0x5678))));
 
   EXPECT_THAT(plan.modules, IsEmpty());
   EXPECT_EQ(ZeroPage<uint32_t>(plan, 0x218), 0u);

@@ -117,6 +117,17 @@ TEST(LoaderFuzz, NoLoaderAcceptsOrBreaksOnAnothersImage) {
   }
 }
 
+TEST(LoaderFuzz, FlatImagesKeepThePromisesInEveryStartMode) {
+  for (const SyntheticImage& image : MakeSyntheticImages()) {
+    for (StartMode start : {StartMode::kReal16, StartMode::kProtected32, StartMode::kLong64Ring0,
+                            StartMode::kLong64Ring3}) {
+      const LoaderVerdict verdict = JudgeLoader(ImageFormatChoice::kFlat, image.file, start);
+      EXPECT_TRUE(verdict.accepted) << image.name << " in " << ToString(start);
+      EXPECT_EQ(verdict.fault, std::nullopt) << image.name << " in " << ToString(start);
+    }
+  }
+}
+
 class ChangedImages : public ::testing::TestWithParam<SyntheticImage> {};
 
 TEST_P(ChangedImages, AreRefusedOrKeepThePromises) {

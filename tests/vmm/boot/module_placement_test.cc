@@ -145,6 +145,23 @@ TEST(ModulePlacement, RefusalNamesTheModuleAndTheMemoryThatWouldDo) {
   EXPECT_THAT(PlaceModules(image, Layout(5 * kMiB + kPageSize)), IsOk());
 }
 
+TEST(MemoryNeededByModules, IsTheLeastInWholeMiB) {
+  // [1 MiB, 2 MiB) is the image's.
+  EXPECT_EQ(MemoryNeededByModules(Image(ImageFormat::kMultiboot1, {})), kMiB);
+  EXPECT_EQ(MemoryNeededByModules(Image(ImageFormat::kMultiboot1, {0})), 3 * kMiB);
+  EXPECT_EQ(MemoryNeededByModules(Image(ImageFormat::kMultiboot1, {kMiB})), 3 * kMiB);
+  EXPECT_EQ(MemoryNeededByModules(Image(ImageFormat::kMultiboot1, {kMiB, 1})), 4 * kMiB);
+}
+
+TEST(MemoryNeededByModules, EndsWhereTheKernelTakesNone) {
+  GuestImage image = Image(ImageFormat::kBzImage, {kMiB + kPageSize});
+  // A byte less than the page that it needs behind 3 MiB.
+  image.linux_setup.initrd_address_max = 3 * kMiB + kPageSize - 2;
+  EXPECT_EQ(MemoryNeededByModules(image), std::nullopt);
+  image.linux_setup.initrd_address_max = 3 * kMiB + kPageSize - 1;
+  EXPECT_EQ(MemoryNeededByModules(image), 4 * kMiB);
+}
+
 TEST(ModulePlacement, RefusesWhatNoMemorySizeHelps) {
   GuestImage image = Image(ImageFormat::kBzImage, {1, 3 * kMiB});
   image.linux_setup.initrd_address_max = 4 * kMiB - 1;

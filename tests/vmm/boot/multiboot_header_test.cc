@@ -83,11 +83,10 @@ TEST(MultibootHeader, SaysWhereOneHasAWrongChecksum) {
   ExpectRefused(k2, ImageBytes(0x1000).Words(0x10, {0xe85250d6, 0, 24, 0}), "wrong checksum", 0x10);
 }
 
-TEST(MultibootHeader, Version1FlagsAskForAlignedModules) {
+TEST(MultibootHeader, Version1TakesFlagsOfModulesAndMemory) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const MultibootHeader header,
                               Read(k1, ImageBytes(0x100).Multiboot1(0x20, 0x3)));
   EXPECT_EQ(header.offset, 0x20u);
-  EXPECT_TRUE(header.page_aligned_modules);
   EXPECT_FALSE(header.addresses.has_value());
   EXPECT_FALSE(header.entry.has_value());
   EXPECT_THAT(header.findings, ElementsAre("multiboot header at file offset 0x20, flags 0x3"));
@@ -96,7 +95,6 @@ TEST(MultibootHeader, Version1FlagsAskForAlignedModules) {
 TEST(MultibootHeader, Version1VideoIsNotGivenAndSaidSo) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const MultibootHeader header,
                               Read(k1, ImageBytes(0x100).Multiboot1(0x20, 0x4)));
-  EXPECT_FALSE(header.page_aligned_modules);
   EXPECT_THAT(header.findings, Contains(HasSubstr("there is no display")));
 }
 
@@ -151,7 +149,6 @@ TEST(MultibootHeader, Version2TakesAHeaderWithoutTags) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const MultibootHeader header,
                               Read(k2, ImageBytes(0x100).Multiboot2(0x20, {0, 8})));
   EXPECT_EQ(header.offset, 0x20u);
-  EXPECT_FALSE(header.page_aligned_modules);
   EXPECT_THAT(header.findings, ElementsAre("multiboot2 header at file offset 0x20, 24 bytes"));
 }
 
@@ -201,7 +198,6 @@ TEST(MultibootHeader, Version2TagsSayWhereToLoad) {
   ASSERT_TRUE(header.entry.has_value());
   EXPECT_EQ(header.entry->file_offset, 0x50u);
   EXPECT_EQ(header.entry->address, 0x100080u);
-  EXPECT_TRUE(header.page_aligned_modules);
 }
 
 TEST(MultibootHeader, Version2TagsOfOffersArePassedOver) {

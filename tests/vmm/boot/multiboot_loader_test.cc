@@ -161,7 +161,6 @@ TEST(MultibootLoader, LoadsElf32) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(MultibootVersion::k1, elf.Build()));
   EXPECT_EQ(image.start, StartMode::kProtected32);
   EXPECT_EQ(image.entry, GuestAddress(0x100000));
-  EXPECT_TRUE(image.multiboot.page_aligned_modules);
   ASSERT_EQ(image.segments.size(), 2u);
   EXPECT_EQ(image.segments[0].memory_size, 76u);
   EXPECT_EQ(image.segments[1].address, GuestAddress(0x203000));

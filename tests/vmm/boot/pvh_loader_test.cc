@@ -85,6 +85,20 @@ TEST(PvhLoader, SaysWhereTheNoteLies) {
                   "PVH entry note (owner \"Xen\", type 18) at file offset 0x%x", offset)));
 }
 
+TEST(PvhLoader, ALinuxTakesTheCommandLineOfALinux) {
+  ElfBuilder elf = WithNote<ElfBuilder>(uint64_t{0x100000});
+  elf.AddNote("Linux", 0x101, ElfBuilder::Bytes(uint32_t{0}));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(LoadPvh, elf.Build()));
+  EXPECT_EQ(image.linux_setup.command_line_size, 2047u);
+  EXPECT_THAT(Describe(image), HasSubstr("\ntakes         at most 2047 bytes of command line; "));
+}
+
+TEST(PvhLoader, AnotherKernelTakesWhatThereIsRoomFor) {
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image,
+                              Load(LoadPvh, WithNote<ElfBuilder>(uint64_t{0x100000}).Build()));
+  EXPECT_THAT(Describe(image), HasSubstr("\ntakes         at most 4095 bytes of command line; "));
+}
+
 TEST(PvhLoader, RefusesAnImageWithoutNote) {
   ElfBuilder elf;
   elf.AddCode();

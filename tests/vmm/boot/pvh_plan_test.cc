@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ class PvhPlan : public ::testing::Test {
     image_.start = StartMode::kProtected32;
     image_.entry = GuestAddress(0x1000100);
     image_.segments = {{.address = GuestAddress(0x1000000), .memory_size = 8 * kMiB}};
+    image_.linux_setup.command_line_size = UINT32_MAX;
   }
 
   GuestImage image_;
@@ -111,6 +113,15 @@ TEST_F(PvhPlan, RefusesACommandLineThatIsTooLong) {
   image_.command_line += 'x';
   EXPECT_THAT(PlanPvh(image_, facts_),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("4096 bytes")));
+}
+
+TEST_F(PvhPlan, RefusesACommandLineThatIsLongerThanTheKernelTakes) {
+  image_.linux_setup.command_line_size = 2047;
+  image_.command_line = std::string(2047, 'x');
+  EXPECT_THAT(PlanPvh(image_, facts_), IsOk());
+  image_.command_line += 'x';
+  EXPECT_THAT(PlanPvh(image_, facts_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2047 at most")));
 }
 
 }  // namespace

@@ -61,6 +61,15 @@ TEST(StartState, ProtectedModeHasNoPaging) {
   EXPECT_EQ(RegsOf(StartMode::kProtected32).rbx, kBootInfoAddress.value());
 }
 
+TEST(StartState, ProtectedModeHasNoOtherBitInControlRegisters) {
+  for (const kvm_sregs& sregs :
+       {SregsOf(StartMode::kProtected32), FlatSregsOf(StartMode::kProtected32)}) {
+    EXPECT_EQ(sregs.cr0, 0x11u) << "PE, and ET, which is always set";
+    EXPECT_EQ(sregs.cr4, 0u);
+    EXPECT_EQ(sregs.efer, 0u);
+  }
+}
+
 TEST(StartState, Ring0HasLongMode) {
   const kvm_sregs sregs = SregsOf(StartMode::kLong64Ring0);
   EXPECT_EQ(sregs.cr0 & 0x80010001, 0x80010001u);
@@ -116,6 +125,18 @@ TEST(StartState, FlatSegmentsAreThoseOfLinux) {
   EXPECT_EQ(sregs.gdt.base, 0x1000u);
   EXPECT_EQ(sregs.gdt.limit, 0x1f);
   EXPECT_EQ(sregs.idt.limit, 0) << "who enters so brings an IDT";
+}
+
+TEST(StartState, FlatSegmentsHaveABusyTaskOfTheLeastSize) {
+  for (const StartMode mode : {StartMode::kProtected32, StartMode::kLong64Ring0}) {
+    const kvm_sregs sregs = FlatSregsOf(mode);
+    EXPECT_EQ(sregs.tr.base, 0u);
+    EXPECT_EQ(sregs.tr.limit, 0x67u);
+    EXPECT_EQ(sregs.tr.type, 11);
+    EXPECT_EQ(sregs.tr.s, 0);
+    EXPECT_EQ(sregs.tr.g, 0);
+    EXPECT_EQ(sregs.tr.present, 1);
+  }
 }
 
 TEST(StartState, FlatSegmentsOfLongModeHave64BitCode) {

@@ -150,7 +150,8 @@ TEST_P(AcpiIasl, RecompiledDsdtHasTheSameCode) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Machines, AcpiIasl,
-                         testing::Combine(testing::Values(1, 2, 64), testing::Values(0, 1, 9, 32)));
+                         testing::Combine(testing::Values(1, 2, 255),
+                                          testing::Values(0, 1, 9, 32)));
 
 TEST_F(AcpiIasl, VirtioDevicesHaveTheirWindowsAndInterrupts) {
   const TestFacts facts(1, 2);
@@ -160,6 +161,15 @@ TEST_F(AcpiIasl, VirtioDevicesHaveTheirWindowsAndInterrupts) {
   EXPECT_THAT(source, HasSubstr("Memory32Fixed (ReadWrite, 0xD0001000, // Address Base 0x00001000, "
                                 "// Address Length ) Interrupt (ResourceConsumer, Edge, "
                                 "ActiveHigh, Exclusive, ,, ) { 0x00000006, }"));
+}
+
+TEST_F(AcpiIasl, PinsThatOnlyTheIoApicHasAreInterruptsLikeOthers) {
+  TestFacts facts(1, 1);
+  facts.devices()[0].irq = 23;
+  const std::string source = Disassemble(Find(MakeAcpiTables(facts.facts()), "DSDT"));
+
+  EXPECT_THAT(source, HasSubstr("Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive, ,, ) "
+                                "{ 0x00000017, }"));
 }
 
 TEST_F(AcpiIasl, FixedTablesSayWhatTheyShould) {

@@ -16,8 +16,8 @@ constexpr uint64_t kPointer = 0xf0000;
 
 class MpTable : public testing::TestWithParam<uint32_t> {
  protected:
-  void Make(uint32_t cpus) {
-    const TestFacts facts(cpus, 9);
+  void Make(uint32_t cpus) { Make(TestFacts(cpus, 9)); }
+  void Make(const TestFacts& facts) {
     memory_.emplace(std::vector<BootBlock>{MakeMpTable(facts.facts())});
     table_ = memory_->U32(kPointer + 4);
   }
@@ -57,7 +57,7 @@ TEST_P(MpTable, EachCpuIsAProcessorAndTheFirstStarts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Machines, MpTable, testing::Values(1, 2, 64));
+INSTANTIATE_TEST_SUITE_P(Machines, MpTable, testing::Values(1, 2, 255));
 
 TEST_F(MpTable, ApicsAreWhereKvmHasThem) {
   Make(1);
@@ -96,11 +96,35 @@ TEST_F(MpTable, PicsAreAtLint0AndNmiAtLint1) {
   EXPECT_EQ(memory_->U16(interrupts[1] + 6), 0x01ff) << "LINT1 of all";
 }
 
-TEST_F(MpTable, CpusWithoutAnIdOfEightBitsAreLeftOut) {
-  Make(300);
-  const std::vector<uint64_t> processors = Entries(0);
-  ASSERT_EQ(processors.size(), 255u);
-  EXPECT_EQ(memory_->U8(processors.back() + 1), 254);
+TEST_F(MpTable, PinsFrom16OnAreThoseOfDevices) {
+  TestFacts facts(1, 3);
+  facts.devices()[0].irq = 15;
+  facts.devices()[1].irq = 0;
+  facts.devices()[2].irq = 23;
+  Make(facts);
+  const std::vector<uint64_t> interrupts = Entries(3);
+  ASSERT_EQ(interrupts.size(), 17u);
+  EXPECT_EQ(memory_->U8(interrupts[16] + 1), 0) << "INT";
+  EXPECT_EQ(memory_->U16(interrupts[16] + 2), 0x5) << "edge, active high";
+  EXPECT_EQ(memory_->U8(interrupts[16] + 5), 23) << "IRQ";
+  EXPECT_EQ(memory_->U8(interrupts[16] + 6), 0) << "I/O APIC";
+  EXPECT_EQ(memory_->U8(interrupts[16] + 7), 23) << "pin";
+}
+
+TEST_F(MpTable, MostCpusAndDevicesHaveRoom) {
+  TestFacts facts(255, 32);
+  for (BootInfoDevice& device : facts.devices()) device.irq = 23;
+  Make(facts);
+  EXPECT_EQ(Entries(0).size(), 255u);
+  EXPECT_EQ(Entries(3).size(), 16u + 32u);
+  EXPECT_EQ(memory_->Sum(table_, memory_->U16(table_ + 4)), 0);
+}
+
+TEST(MpTableDeathTest, NoCpusAndTooManyAreOurBug) {
+  for (const uint32_t cpus : {0u, 256u}) {
+    const TestFacts facts(cpus);
+    EXPECT_DEATH(MakeMpTable(facts.facts()), "too many CPUs, or none");
+  }
 }
 
 }  // namespace
