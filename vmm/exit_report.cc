@@ -68,9 +68,10 @@ std::optional<std::vector<std::byte>> BytesFromKvm(const kvm_run& run) {
   return std::vector<std::byte>(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
 }
 
-// The bytes at RIP, those that KVM failed to emulate before those in memory.
-std::vector<std::byte> CodeOf(const Vcpu& vcpu, const GuestMemory& memory, const kvm_regs& regs,
-                              const kvm_sregs& sregs) {
+// The bytes at RIP, those that KVM failed to emulate before those in memory. REQUIRES: the vCPU
+// has done nothing since its last exit.
+std::vector<std::byte> CodeThatEndedIt(const Vcpu& vcpu, const GuestMemory& memory,
+                                       const kvm_regs& regs, const kvm_sregs& sregs) {
   std::optional<std::vector<std::byte>> code = BytesFromKvm(vcpu.run());
   return code.has_value() ? *std::move(code) : ReadCodeAtRip(vcpu, memory, regs, sregs);
 }
@@ -94,29 +95,35 @@ std::string Unreadable(const absl::Status& status) {
   return absl::StrFormat("  registers cannot be read: %s\n", status.ToString());
 }
 
-using Guess = std::string (*)(const CpuSnapshot&);
+// In what the report of a death and that of a stopped CPU differ.
+struct Reading {
+  decltype(&LikelyCauseOfDeath) guess;
+  decltype(&ReadCodeAtRip) read_code;
+  std::optional<std::string> refusal = std::nullopt;
+};
 
 // What DescribeDeath and DescribeStopped have in common.
 std::string DescribeAll(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
-                        Guess guess) {
+                        const Reading& reading) {
   const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
   const absl::StatusOr<kvm_sregs> sregs = vcpu.GetSregs();
   if (!regs.ok() || !sregs.ok()) {
     return Unreadable(regs.ok() ? sregs.status() : regs.status()) + history.ToString();
   }
-  const std::vector<std::byte> code = CodeOf(vcpu, memory, *regs, *sregs);
+  const std::vector<std::byte> code = reading.read_code(vcpu, memory, *regs, *sregs);
   const PageWalk rip = WalkPages(LinearRip(*regs, *sregs), *sregs, memory);
   const PageWalk push = WalkOfPush(*regs, *sregs, memory);
-  const std::string cause = guess({.run = vcpu.run(),
-                                   .regs = *regs,
-                                   .sregs = *sregs,
-                                   .code = code,
-                                   .before_code = ByteBeforeRip(rip, memory),
-                                   .rip = rip,
-                                   .push = push,
-                                   .idt = WalkPages(sregs->idt.base, *sregs, memory)});
+  const std::string cause = reading.guess({.run = vcpu.run(),
+                                           .regs = *regs,
+                                           .sregs = *sregs,
+                                           .code = code,
+                                           .before_code = ByteBeforeRip(rip, memory),
+                                           .rip = rip,
+                                           .push = push,
+                                           .idt = WalkPages(sregs->idt.base, *sregs, memory),
+                                           .refusal = reading.refusal});
   std::string text = cause.empty() ? "" : "likely cause: " + cause + "\n";
-  text += RegisterTable(*regs, *sregs) + DescribeCode(vcpu, memory, *regs, *sregs);
+  text += RegisterTable(*regs, *sregs) + DescribeCode(code, *regs, *sregs);
   const uint64_t rsp = LinearRsp(*regs, *sregs);
   text += rip.ToString("RIP") + WalkPages(rsp, *sregs, memory).ToString("RSP");
   // A stack that grows into another page, as one at its very top or bottom does.
@@ -200,9 +207,8 @@ std::vector<std::byte> ReadCodeAtRip(const Vcpu& vcpu, const GuestMemory& memory
   return code;
 }
 
-std::string DescribeCode(const Vcpu& vcpu, const GuestMemory& memory, const kvm_regs& regs,
+std::string DescribeCode(std::span<const std::byte> code, const kvm_regs& regs,
                          const kvm_sregs& sregs) {
-  const std::vector<std::byte> code = CodeOf(vcpu, memory, regs, sregs);
   const uint64_t linear = LinearRip(regs, sregs);
   if (code.empty()) {
     return absl::StrFormat(
@@ -217,18 +223,20 @@ std::string DescribeState(const Vcpu& vcpu, const GuestMemory& memory) {
   const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
   const absl::StatusOr<kvm_sregs> sregs = vcpu.GetSregs();
   if (!regs.ok() || !sregs.ok()) return Unreadable(regs.ok() ? sregs.status() : regs.status());
-  return RegisterTable(*regs, *sregs) + DescribeCode(vcpu, memory, *regs, *sregs);
+  return RegisterTable(*regs, *sregs) +
+         DescribeCode(ReadCodeAtRip(vcpu, memory, *regs, *sregs), *regs, *sregs);
 }
 
 std::string DescribeDeath(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
-                          std::optional<uint32_t> cpu) {
+                          std::optional<uint32_t> cpu, const std::optional<std::string>& refusal) {
   return CpuPrefix(cpu) + DescribeReason(vcpu.run()) + "\n" +
-         DescribeAll(vcpu, memory, history, LikelyCauseOfDeath);
+         DescribeAll(vcpu, memory, history, {LikelyCauseOfDeath, CodeThatEndedIt, refusal});
 }
 
 std::string DescribeStopped(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
                             std::optional<uint32_t> cpu) {
-  return CpuPrefix(cpu) + "stopped\n" + DescribeAll(vcpu, memory, history, LikelyCauseOfSilence);
+  return CpuPrefix(cpu) + "stopped\n" +
+         DescribeAll(vcpu, memory, history, {LikelyCauseOfSilence, ReadCodeAtRip});
 }
 
 }  // namespace vmwire

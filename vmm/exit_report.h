@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,11 @@ std::string RegisterTable(const kvm_regs& regs, const kvm_sregs& sregs);
 std::vector<std::byte> ReadCodeAtRip(const Vcpu& vcpu, const GuestMemory& memory,
                                      const kvm_regs& regs, const kvm_sregs& sregs);
 
-// "  code at 0x10 (64-bit): 0f 01 c1 ...\n  vmcall\n", of the instruction at RIP. The bytes are
-// those that KVM itself failed to emulate, if the last exit was that and KVM gives them.
-std::string DescribeCode(const Vcpu& vcpu, const GuestMemory& memory, const kvm_regs& regs,
+// "  code at 0x10 (64-bit): 0f 01 c1 ...\n  vmcall\n", of `code`, the bytes at RIP.
+std::string DescribeCode(std::span<const std::byte> code, const kvm_regs& regs,
                          const kvm_sregs& sregs);
 
-// The registers and the code; what the caller knows of the reason goes before it.
+// The registers and the code in memory; what the caller knows of the reason goes before it.
 // REQUIRES: the last exit was no port access: there RIP is before the instruction on one KVM and
 // after it on another.
 std::string DescribeState(const Vcpu& vcpu, const GuestMemory& memory);
@@ -47,12 +47,15 @@ std::string CpuPrefix(std::optional<uint32_t> cpu);
 
 // All that is known of a vCPU whose last exit ended the guest: a line as of DescribeReason, one
 // with the likely cause if there is a guess, registers and code, the walks of RIP and RSP, the last
-// exits. `cpu`: its number, named in a machine that has several.
+// exits. The code is what KVM itself failed to emulate, if the last exit was that and KVM gives the
+// bytes. `cpu`: its number, named in a machine that has several. `refusal`: why the instruction was
+// not completed in KVM's stead, where that was tried.
 std::string DescribeDeath(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
-                          std::optional<uint32_t> cpu = std::nullopt);
+                          std::optional<uint32_t> cpu = std::nullopt,
+                          const std::optional<std::string>& refusal = std::nullopt);
 
 // The same of a vCPU that was stopped from outside, be it that it did nothing: without a reason,
-// since its last exit is none.
+// since its last exit is none, and with the code that is in memory.
 std::string DescribeStopped(const Vcpu& vcpu, const GuestMemory& memory, const ExitHistory& history,
                             std::optional<uint32_t> cpu = std::nullopt);
 

@@ -105,7 +105,7 @@ inline constexpr uint32_t kMaxBootInfoDevices = 32;
 
 struct [[gnu::packed]] BootInfoDevice {
   DeviceKind kind;
-  uint32_t irq;  // The line of the PICs; 0: none, the guest polls.
+  uint32_t irq;  // The pin of the I/O APIC, up to 15 of the PICs too; 0: none, to be polled.
   uint64_t base;
   uint64_t size;
 };

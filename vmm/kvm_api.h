@@ -83,6 +83,11 @@ class KvmApi {
   // irqchip (of which some kernels say Unavailable). FailedPrecondition: the eventfd is an irqfd
   // already, or no open file. To take back what is not there is no error.
   virtual absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) = 0;
+  // KVM_IRQ_LINE: the pin `gsi` of the irqchip is high, or low, until it is set again; one that is
+  // not there is no error. NotFound: the VM has no irqchip.
+  virtual absl::Status SetIrqLine(VmFd vm, uint32_t gsi, bool high) = 0;
+  // KVM_GET_IRQCHIP of the I/O APIC. NotFound: the VM has no irqchip.
+  virtual absl::StatusOr<kvm_ioapic_state> GetIoapic(VmFd vm) = 0;
   // KVM_IOEVENTFD: a write of `len` bytes to the address (with KVM_IOEVENTFD_FLAG_DATAMATCH: of
   // that value) signals the eventfd and never comes back from KVM_RUN, until it is taken back
   // (KVM_IOEVENTFD_FLAG_DEASSIGN); reads come back as before. AlreadyExists: that address, length

@@ -124,6 +124,20 @@ absl::Status KvmApiLinux::SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) {
   return Ioctl(vm, KVM_IRQFD, "KVM_IRQFD", &irqfd).status();
 }
 
+absl::Status KvmApiLinux::SetIrqLine(VmFd vm, uint32_t gsi, bool high) {
+  kvm_irq_level level = {};
+  level.irq = gsi;
+  level.level = high ? 1 : 0;
+  return Ioctl(vm, KVM_IRQ_LINE, "KVM_IRQ_LINE", &level).status();
+}
+
+absl::StatusOr<kvm_ioapic_state> KvmApiLinux::GetIoapic(VmFd vm) {
+  kvm_irqchip chip = {};
+  chip.chip_id = KVM_IRQCHIP_IOAPIC;
+  VMWIRE_RETURN_IF_ERROR(Ioctl(vm, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", &chip).status());
+  return chip.chip.ioapic;
+}
+
 absl::Status KvmApiLinux::SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) {
   return Ioctl(vm, KVM_IOEVENTFD, "KVM_IOEVENTFD", &ioeventfd).status();
 }

@@ -29,6 +29,8 @@ class KvmApiLinux final : public KvmApi {
   absl::Status CreateIrqchip(VmFd vm) override;
   absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) override;
   absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) override;
+  absl::Status SetIrqLine(VmFd vm, uint32_t gsi, bool high) override;
+  absl::StatusOr<kvm_ioapic_state> GetIoapic(VmFd vm) override;
   absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) override;
   absl::Status SetTssAddress(VmFd vm, uint64_t address) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;

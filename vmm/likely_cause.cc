@@ -159,7 +159,10 @@ std::string CauseOfEmulationFailure(const CpuSnapshot& cpu) {
       "this KVM cannot emulate '%s' at CPL %d (a KVM without VMX or SVM, such as kvm-pvm, emulates "
       "all of CPL 0 and all 16- and 32-bit code)",
       instruction, PrivilegeOf(cpu.sregs));
-  if (CanBeCompleted(mnemonic)) return cause + "; --complete-emulation completes it";
+  if (cpu.refusal.has_value()) cause += "; not completed in KVM's stead: " + *cpu.refusal;
+  if (CanBeCompleted(mnemonic)) {
+    return cpu.refusal.has_value() ? cause : cause + "; --complete-emulation completes it";
+  }
   const std::string feature = FeatureOf(instruction);
   cause += "; build the guest without it";
   if (feature.empty()) return cause;
@@ -217,7 +220,7 @@ std::string LikelyCauseOfSilence(const CpuSnapshot& cpu) {
   const bool interrupts = (cpu.regs.rflags & cpu_bits::kFlagsInterrupts) != 0;
   if (cpu.before_code == kHlt) {
     return interrupts ? "halted, with interrupts on: it waits for one"
-                      : "halted with interrupts off: nothing can wake it";
+                      : "halted with interrupts off: nothing but an NMI can wake it";
   }
   if (std::string fetch = FetchTrouble(cpu); !fetch.empty()) return fetch;
   if (std::equal(kJumpToItself.begin(), kJumpToItself.end(), cpu.code.begin(),

@@ -26,6 +26,8 @@ struct CpuSnapshot {
   PageWalk rip;                          // Of the linear address of RIP.
   PageWalk push;                         // Of the place of the next push.
   PageWalk idt;                          // Of the base of the IDT.
+  // Why the instruction was not completed in KVM's stead (emulation/); nullopt: it was not tried.
+  std::optional<std::string> refusal = std::nullopt;
 };
 
 // Of a CPU whose last exit ended the guest: "RIP 0x1234 is not mapped: ...". No full stop.

@@ -135,7 +135,12 @@ absl::Status Machine::CheckConfig(const GuestImage& image) const {
   VMWIRE_RETURN_IF_ERROR(CheckFits(image, layout));
   VMWIRE_RETURN_IF_ERROR(CheckCpuConfig(config_));
   if (is_pc_) {
-    VMWIRE_RETURN_IF_ERROR(PlanBoot(image, {.layout = layout, .cpus = config_.cpus}).status());
+    const std::vector<BootInfoDevice> devices = ExpectedDevices(config_.devices);
+    const MachineFacts facts{.layout = layout,
+                             .cpus = config_.cpus,
+                             .devices = devices,
+                             .devices_on_command_line = config_.devices_on_command_line};
+    VMWIRE_RETURN_IF_ERROR(PlanBoot(image, facts).status());
   }
   const WirePolicy policy = MakePolicy(config_, image);
   VMWIRE_RETURN_IF_ERROR(policy.CheckWindows(layout.ram()));
@@ -172,11 +177,12 @@ absl::Status Machine::CreateCpus() {
 
 absl::Status Machine::RegisterDevices() {
   VMWIRE_ASSIGN_OR_RETURN(serial_line_, ConnectLine(*vm_, interrupt_controller_, kSerialIrq));
+  interrupt_pins_.emplace(*vm_, interrupt_controller_);
   pc_ = std::make_unique<PcDevices>(PcDevices::Options{.serial = hooks_.serial,
                                                        .debug_console = hooks_.serial,
                                                        .memory = MemorySizesOf(*layout_)},
-                                    exit_latch_, *serial_line_.line);
-  return pc_->Register(ports_);
+                                    exit_latch_, *serial_line_.line, *interrupt_pins_);
+  return pc_->Register(ports_, mmio_);
 }
 
 absl::Status Machine::OpenDevices() {
@@ -293,9 +299,9 @@ absl::Status Machine::PrepareCpus() {
   for (const std::unique_ptr<Vcpu>& vcpu : vcpus_) {
     VMWIRE_RETURN_IF_ERROR(vcpu->SetCpuid(CpuidOf(supported_cpuid_, policy, vcpu->id())));
   }
-  if (is_pc_) {
-    SetFirmwareMsrs(vcpus_);
-    if (interrupt_controller_.has_irqchip) VMWIRE_RETURN_IF_ERROR(SetFirmwareApics(vcpus_));
+  if (is_pc_) SetFirmwareMsrs(vcpus_);
+  if (interrupt_controller_.has_irqchip && (is_pc_ || vcpus_.size() > 1)) {
+    VMWIRE_RETURN_IF_ERROR(SetFirmwareApics(vcpus_));
   }
   // The others wait for the guest to start them.
   Vcpu& first = *vcpus_.front();
@@ -319,7 +325,7 @@ RunOutcome Machine::Run(StopRequest& stop) {
                  .completed = hooks_.completed,
                  .has_irqchip = interrupt_controller_.has_irqchip},
                 vcpus_, stop);
-  RunOutcome outcome = RunWithInput(cpus);
+  RunOutcome outcome = RunWithInput(cpus, stop);
   pc_->Flush();
   run_stats_ = cpus.stats();
   if (run_stats_.first_exit.has_value()) timeline_.Mark(Step::kFirstExit, *run_stats_.first_exit);
@@ -328,14 +334,13 @@ RunOutcome Machine::Run(StopRequest& stop) {
   return outcome;
 }
 
-RunOutcome Machine::RunWithInput(CpuGroup& cpus) {
+RunOutcome Machine::RunWithInput(CpuGroup& cpus, StopRequest& stop) {
   // Our own tiny guests print whole lines, and need no thread to see to the rest.
   if (!is_pc_ && hooks_.serial_input < 0) return cpus.Run();
-  const absl::StatusOr<std::unique_ptr<SerialPump>> pump =
-      SerialPump::Start(pc_->serial(), {.input = hooks_.serial_input,
-                                        .filter = hooks_.serial_filter,
-                                        .others = {&pc_->debug_console().output()}});
+  const absl::StatusOr<std::unique_ptr<SerialPump>> pump = SerialPump::Start(
+      pc_->serial(), {.input = hooks_.serial_input, .others = {&pc_->debug_console().output()}});
   if (!pump.ok()) {
+    stop.Stop(StopRequest::kGuestEnded);
     return {RunOutcome::Kind::kRunFailed, 0, std::string(pump.status().message()) + "\n"};
   }
   return cpus.Run();

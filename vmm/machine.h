@@ -41,6 +41,7 @@
 #include "vmm/guest_line.h"
 #include "vmm/interrupt_controller.h"
 #include "vmm/kvm_api.h"
+#include "vmm/kvm_interrupt_pins.h"
 #include "vmm/machine_config.h"
 #include "vmm/machine_devices.h"
 #include "vmm/memory_slot.h"
@@ -64,10 +65,8 @@ struct MachineHost {
 // What a machine tells those outside. Each may be empty, but for `serial`.
 struct MachineHooks {
   SerialSink serial;  // What the guest prints, on its serial port and its debug console.
-  // What the guest reads from its serial port, and what is made of it first; -1: nothing. Stays the
-  // caller's.
+  // What the guest reads from its serial port; -1: nothing. Stays the caller's.
   int serial_input = -1;
-  InputFilter serial_filter = {};
   // A line for each instruction that was done in KVM's stead; called on the vCPUs' threads.
   InstructionCompleter::Trace completed = {};
   WireProgress progress;     // How far the wiring is; false cancels it.
@@ -102,7 +101,8 @@ class Machine {
   // The host memory behind all of guest memory. REQUIRES: Create succeeded.
   const HostRange& guest_host_range() const { return object_->host_range(); }
   const GuestLayout& layout() const { return *layout_; }
-  // None of it unless the configuration asked for it.
+  // What there is of it; none unless the configuration asks for it, or has several CPUs or devices,
+  // or the image expects a PC.
   const InterruptController& interrupt_controller() const { return interrupt_controller_; }
   const RunStats& run_stats() const { return run_stats_; }
   // What the guest touched and nothing answers: ports, then guest physical addresses.
@@ -132,7 +132,7 @@ class Machine {
   absl::Status RegisterDevices();
   absl::Status OpenDevices();
   // With what the guest reads from its serial port, and writes to it.
-  RunOutcome RunWithInput(CpuGroup& cpus);
+  RunOutcome RunWithInput(CpuGroup& cpus, StopRequest& stop);
   void DescribeException(RunOutcome& outcome) const;
 
   const MachineConfig config_;
@@ -161,6 +161,7 @@ class Machine {
 
   ExitLatch exit_latch_;
   GuestLine serial_line_;
+  std::optional<KvmInterruptPins> interrupt_pins_;
   std::unique_ptr<PcDevices> pc_;
   Bus ports_;
   Bus mmio_;

@@ -14,8 +14,18 @@
 namespace vmwire {
 namespace {
 
-// Pins of the PICs that no device of ours has for good (9 is ACPI's).
-constexpr std::array<uint32_t, 9> kLines = {5, 6, 7, 10, 11, 12, 13, 14, 15};
+// Pins of the PICs that no device of ours has for good (9 is ACPI's), and those that the I/O APIC
+// has beside them.
+constexpr std::array<uint32_t, 17> kLines = {5,  6,  7,  10, 11, 12, 13, 14, 15,
+                                             16, 17, 18, 19, 20, 21, 22, 23};
+
+// The window of the device `index`, and the line that it asks for.
+BootInfoDevice PlaceOf(size_t index, DeviceKind kind) {
+  return {.kind = kind,
+          .irq = index < kLines.size() ? kLines[index] : 0,
+          .base = kDeviceWindowsStart.value() + index * kDeviceWindowSize,
+          .size = kDeviceWindowSize};
+}
 
 absl::Status CheckPolicy(const DeviceConfig& config, WirePolicyKind policy) {
   // A console's emergency write and the doorbells work without, but nothing that is worth having.
@@ -26,6 +36,15 @@ absl::Status CheckPolicy(const DeviceConfig& config, WirePolicyKind policy) {
 }
 
 }  // namespace
+
+std::vector<BootInfoDevice> ExpectedDevices(const DeviceConfig& config) {
+  std::vector<BootInfoDevice> devices;
+  for (size_t i = 0; i < config.Count(); ++i) {
+    const bool is_engine = config.dma_engine && i + 1 == config.Count();
+    devices.push_back(PlaceOf(i, is_engine ? DeviceKind::kDmaEngine : DeviceKind::kVirtioMmio));
+  }
+  return devices;
+}
 
 absl::StatusOr<std::unique_ptr<MachineDevices>> MachineDevices::Open(const DeviceConfig& config,
                                                                      WirePolicyKind policy,
@@ -108,10 +127,11 @@ absl::Status MachineDevices::Connect(const Vm& vm, const InterruptController& in
 
 absl::Status MachineDevices::ConnectOne(const Vm& vm, const InterruptController& interrupts,
                                         Bus& mmio, Entry& entry) {
-  const size_t index = table_.size();
-  const GuestAddress base(kDeviceWindowsStart.value() + index * kDeviceWindowSize);
-  VMWIRE_ASSIGN_OR_RETURN(GuestLine line,
-                          ConnectLine(vm, interrupts, index < kLines.size() ? kLines[index] : 0));
+  BootInfoDevice place = PlaceOf(
+      table_.size(), entry.device != nullptr ? DeviceKind::kVirtioMmio : DeviceKind::kDmaEngine);
+  const GuestAddress base(place.base);
+  VMWIRE_ASSIGN_OR_RETURN(GuestLine line, ConnectLine(vm, interrupts, place.irq));
+  place.irq = line.irq;
   entry.line = std::move(line.line);
 
   const EventFd* event = nullptr;
@@ -135,11 +155,7 @@ absl::Status MachineDevices::ConnectOne(const Vm& vm, const InterruptController&
   } else if (!absl::IsUnimplemented(doorbell.status())) {
     return doorbell.status();
   }
-  table_.push_back(
-      {.kind = entry.device != nullptr ? DeviceKind::kVirtioMmio : DeviceKind::kDmaEngine,
-       .irq = line.irq,
-       .base = base.value(),
-       .size = kDeviceWindowSize});
+  table_.push_back(place);
   return absl::OkStatus();
 }
 

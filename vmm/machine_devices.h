@@ -60,6 +60,10 @@ struct DeviceSummary {
   std::vector<DeviceCounter> counters;
 };
 
+// The table that a machine of `config` gives its guest, on a KVM that has an interrupt line for
+// each device: what is known before KVM is asked.
+std::vector<BootInfoDevice> ExpectedDevices(const DeviceConfig& config);
+
 class MachineDevices {
  public:
   // Opens what the devices stand on. InvalidArgument: the policy lets no device reach memory, or

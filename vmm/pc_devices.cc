@@ -19,6 +19,8 @@ constexpr uint16_t kSystemControlPort = 0x92;
 constexpr uint16_t kTestDevicePort = 0xe0;
 constexpr uint16_t kDebugExitPort = 0xf4;
 constexpr uint16_t kDebugConsolePort = 0x402;
+constexpr uint16_t kTestInterruptsPort = 0x2000;
+constexpr uint64_t kTestMemoryAddress = 0xff000000;
 
 static_assert(kPmControlPort == kPmEventPort + AcpiPm::kControlOffset);
 static_assert(kPmTimerPort == kPmEventPort + AcpiPm::kTimerOffset);
@@ -44,7 +46,8 @@ uint64_t HostMonotonicClock() {
   return static_cast<uint64_t>(now.count());
 }
 
-PcDevices::PcDevices(Options options, ExitLatch& latch, InterruptLine& serial_line)
+PcDevices::PcDevices(Options options, ExitLatch& latch, InterruptLine& serial_line,
+                     InterruptPins& pins)
     : serial_(std::move(options.serial), serial_line),
       exit_port_(latch),
       keyboard_(latch),
@@ -54,15 +57,16 @@ PcDevices::PcDevices(Options options, ExitLatch& latch, InterruptLine& serial_li
       reset_control_(latch),
       system_control_(latch),
       debug_console_(std::move(options.debug_console)),
-      debug_exit_(latch) {}
+      debug_exit_(latch),
+      test_interrupts_(pins) {}
 
-absl::Status PcDevices::Register(Bus& ports) {
+absl::Status PcDevices::Register(Bus& ports, Bus& mmio) {
   struct Window {
     uint16_t port;
     uint64_t size;
     Device* device;
   };
-  const std::array<Window, 12> windows = {{
+  const std::array<Window, 13> windows = {{
       {kSerialPort, Serial16550::kWindowSize, &serial_},
       {kExitPort, ExitPort::kWindowSize, &exit_port_},
       {kKeyboardDataPort, 1, &keyboard_},
@@ -74,12 +78,13 @@ absl::Status PcDevices::Register(Bus& ports) {
       {kDebugConsolePort, 1, &debug_console_},
       {kDebugExitPort, DebugExit::kWindowSize, &debug_exit_},
       {kTestDevicePort, TestDevice::kWindowSize, &test_device_},
+      {kTestInterruptsPort, TestInterrupts::kWindowSize, &test_interrupts_},
       {kPostCodePort, 1, &post_code_},
   }};
   for (const Window& window : windows) {
     VMWIRE_RETURN_IF_ERROR(ports.Register(window.port, window.size, *window.device));
   }
-  return absl::OkStatus();
+  return mmio.Register(kTestMemoryAddress, TestMemory::kWindowSize, test_memory_);
 }
 
 void PcDevices::Flush() {

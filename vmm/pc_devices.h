@@ -6,7 +6,9 @@
 //   0x80         POST code                    0xcf9        reset control
 //   0x92         system control port A        0x402        debug console
 //   0xe0..0xeb   test device                  0xf4..0xf7   debug exit
-//   0x3f8..0x3ff serial port
+//   0x3f8..0x3ff serial port                  0x2000..0x2017 test interrupts
+//
+// In the MMIO hole, at 0xff000000: test memory.
 //
 // The interrupt controllers and the timer (0x20, 0x21, 0x40 to 0x43, 0x61, 0xa0, 0xa1, 0x4d0,
 // 0x4d1) are KVM's, or absent.
@@ -23,6 +25,7 @@
 #include "devices/exit_latch.h"
 #include "devices/exit_port/exit_port.h"
 #include "devices/interrupt_line.h"
+#include "devices/interrupt_pins.h"
 #include "devices/pc/acpi_pm.h"
 #include "devices/pc/cmos_rtc.h"
 #include "devices/pc/debug_ports.h"
@@ -52,14 +55,15 @@ class PcDevices {
     MonotonicClock monotonic_clock = HostMonotonicClock;
   };
 
-  // REQUIRES: `latch` and `serial_line` outlive the object; both sinks may be called as long.
-  PcDevices(Options options, ExitLatch& latch, InterruptLine& serial_line);
+  // `pins`: those that the guest sets by itself, through the test device. REQUIRES: `latch`,
+  // `serial_line` and `pins` outlive the object; both sinks may be called as long.
+  PcDevices(Options options, ExitLatch& latch, InterruptLine& serial_line, InterruptPins& pins);
   PcDevices(const PcDevices&) = delete;
   PcDevices& operator=(const PcDevices&) = delete;
 
-  // Gives each device its ports. AlreadyExists: another has one of them. REQUIRES: called once;
-  // the object outlives `ports`.
-  absl::Status Register(Bus& ports);
+  // Gives each device its ports and addresses. AlreadyExists: another has one of them. REQUIRES:
+  // called once; the object outlives both.
+  absl::Status Register(Bus& ports, Bus& mmio);
 
   Serial16550& serial() { return serial_; }
   DebugConsole& debug_console() { return debug_console_; }
@@ -80,6 +84,8 @@ class PcDevices {
   DebugConsole debug_console_;
   DebugExit debug_exit_;
   TestDevice test_device_;
+  TestInterrupts test_interrupts_;
+  TestMemory test_memory_;
   PostCode post_code_;
 };
 

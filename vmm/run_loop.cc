@@ -69,8 +69,7 @@ RunOutcome RunLoop::RunToOutcome() {
   const StopRequest::Target target(stop_, machine_.vcpu.run());
   while (true) {
     if (stop_.requested()) {
-      return {RunOutcome::Kind::kInterrupted,
-              static_cast<uint32_t>(std::max(stop_.reason(), StopRequest::kNoSignal))};
+      return {RunOutcome::Kind::kInterrupted, static_cast<uint32_t>(std::max(stop_.reason(), 0))};
     }
     const absl::StatusOr<RunResult> result = machine_.vcpu.Run();
     if (!result.ok()) return OutcomeOfError(result.status());
@@ -156,13 +155,9 @@ std::optional<RunOutcome> RunLoop::HandleMmio() {
 void RunLoop::Record() { history_.Add(machine_.vcpu.run(), machine_.vcpu.run_bytes()); }
 
 std::optional<RunOutcome> RunLoop::HandleInternalError() {
-  if (completer_.has_value() && completer_->TryComplete()) return std::nullopt;
-  RunOutcome outcome = Dead(RunOutcome::Kind::kInternalError);
-  if (completer_.has_value()) {
-    outcome.report += absl::StrFormat("not completed in KVM's stead: %s\n",
-                                      std::string(completer_->refusal().message()));
-  }
-  return outcome;
+  if (!completer_.has_value()) return Dead(RunOutcome::Kind::kInternalError);
+  if (completer_->TryComplete()) return std::nullopt;
+  return Dead(RunOutcome::Kind::kInternalError, std::string(completer_->refusal().message()));
 }
 
 std::optional<RunOutcome> RunLoop::OutcomeOfRequest() const {
@@ -178,6 +173,8 @@ std::optional<RunOutcome> RunLoop::OutcomeOfRequest() const {
     case ExitRequest::Kind::kException:
       break;
   }
+  // The frame of the exception is on the stack of the CPU that reported it.
+  if (!machine_.exit_latch.is_of_this_thread()) return std::nullopt;
   return RunOutcome{RunOutcome::Kind::kGuestException, request->code,
                     absl::StrFormat("%sthe guest does not handle its exception %d\n",
                                     CpuPrefix(machine_.cpu), request->code)};
@@ -198,8 +195,8 @@ RunOutcome RunLoop::OutcomeOfError(const absl::Status& status) const {
           std::move(report)};
 }
 
-RunOutcome RunLoop::Dead(RunOutcome::Kind kind) const {
-  return {kind, 0, DescribeDeath(machine_.vcpu, machine_.memory, history_, machine_.cpu)};
+RunOutcome RunLoop::Dead(RunOutcome::Kind kind, const std::optional<std::string>& refusal) const {
+  return {kind, 0, DescribeDeath(machine_.vcpu, machine_.memory, history_, machine_.cpu, refusal)};
 }
 
 std::string RunLoop::Describe() const {

@@ -48,9 +48,9 @@ struct RunOutcome {
   Kind kind = Kind::kRunFailed;
   uint32_t code = 0;
   // Lines for a person: the reason, and for the guest's death the state of the CPU that died. Empty
-  // for kExited, kPoweredOff, kHalted, and kInterrupted but by a time limit, where it is the state
-  // of every CPU. For kGuestException it names the vector; who knows the stack frame of the stubs
-  // can say more.
+  // for kExited, kPoweredOff, kReset, kHalted, and kInterrupted but by a time limit, where it is
+  // the state of every CPU. For kGuestException it names the vector; who knows the stack frame of
+  // the stubs can say more.
   std::string report = {};
   uint32_t cpu = 0;  // Whose outcome it is.
 };
@@ -107,12 +107,15 @@ class RunLoop {
   std::optional<RunOutcome> HandleExit();
   std::optional<RunOutcome> HandlePortIo();
   std::optional<RunOutcome> HandleMmio();
+  // What a device was asked for during an access, by this vCPU or by another: the end of the run,
+  // but for an exception of another, which that one tells.
   std::optional<RunOutcome> OutcomeOfRequest() const;
   RunOutcome OutcomeOfError(const absl::Status& status) const;
   // Does what KVM gave up on, if that is allowed and possible: nothing then. Else the end.
   std::optional<RunOutcome> HandleInternalError();
-  // An outcome with the state of the vCPU as its report.
-  RunOutcome Dead(RunOutcome::Kind kind) const;
+  // An outcome with the state of the vCPU as its report, and `refusal` in it, if there was one.
+  RunOutcome Dead(RunOutcome::Kind kind,
+                  const std::optional<std::string>& refusal = std::nullopt) const;
 
   const Machine machine_;
   StopRequest& stop_;

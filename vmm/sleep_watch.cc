@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vmm/cpu_bits.h"
+#include "vmm/nmi_wiring.h"
 
 namespace vmwire {
 
@@ -12,11 +13,18 @@ bool SleepsForEver(const Vcpu& vcpu) {
   if (*state == KVM_MP_STATE_UNINITIALIZED || *state == KVM_MP_STATE_INIT_RECEIVED) return true;
   if (*state != KVM_MP_STATE_HALTED) return false;
   const absl::StatusOr<kvm_regs> regs = vcpu.GetRegs();
-  return regs.ok() && (regs->rflags & cpu_bits::kFlagsInterrupts) == 0;
+  return regs.ok() && (regs->rflags & cpu_bits::kFlagsInterrupts) == 0 && !MayGetNmi(vcpu);
+}
+
+bool SleepRounds::End() {
+  const bool all = std::all_of(asleep_.begin(), asleep_.end(), [](bool asleep) { return asleep; });
+  rounds_asleep_ = all ? rounds_asleep_ + 1 : 0;
+  std::fill(asleep_.begin(), asleep_.end(), false);
+  return rounds_asleep_ >= 2;
 }
 
 SleepWatch::SleepWatch(StopRequest& stop, size_t cpus, std::chrono::milliseconds interval)
-    : stop_(stop), interval_(interval), asleep_(cpus, false), thread_([this] { Watch(); }) {}
+    : stop_(stop), interval_(interval), rounds_(cpus), thread_([this] { Watch(); }) {}
 
 SleepWatch::~SleepWatch() {
   {
@@ -29,7 +37,7 @@ SleepWatch::~SleepWatch() {
 
 void SleepWatch::Answer(size_t index, bool sleeps_for_ever) {
   const MutexLock lock(mutex_);
-  asleep_[index] = sleeps_for_ever;
+  rounds_.Answer(index, sleeps_for_ever);
 }
 
 void SleepWatch::Watch() {
@@ -40,18 +48,11 @@ void SleepWatch::Watch() {
       while (!ending_ && changed_.Wait(mutex_, end_of_round)) {
       }
       if (ending_) return;
-      if (EndRound()) break;
+      if (rounds_.End()) break;
     }
     stop_.Kick();
   }
   stop_.Stop(StopRequest::kAsleep);
-}
-
-bool SleepWatch::EndRound() {
-  const bool all = std::all_of(asleep_.begin(), asleep_.end(), [](bool asleep) { return asleep; });
-  rounds_asleep_ = all ? rounds_asleep_ + 1 : 0;
-  std::fill(asleep_.begin(), asleep_.end(), false);
-  return rounds_asleep_ == 2;
 }
 
 }  // namespace vmwire

@@ -6,10 +6,10 @@
 // all have answered so in two rounds running, is the run asked to end with StopRequest::kAsleep:
 // one CPU may have woken another between the two answers of one round.
 //
-// What only a non-maskable interrupt from outside would wake counts as asleep for ever: no device
-// of ours has one.
+// A CPU that has halted with interrupts off is asleep for ever only if the guest has wired no
+// interrupt as an NMI that could wake it (nmi_wiring.h).
 //
-// Invariants: a guest of which any CPU runs, or has interrupts on, is never stopped.
+// Invariants: a guest of which any CPU runs, has interrupts on, or may get an NMI is never stopped.
 // Lock order: mutex_ is a leaf.
 // Thread safety: made and destroyed by one thread; Answer is called from the vCPUs' threads.
 #ifndef VMWIRE_VMM_SLEEP_WATCH_H_
@@ -27,9 +27,27 @@
 
 namespace vmwire {
 
-// True if the vCPU sleeps with interrupts off, or waits for INIT or SIPI. REQUIRES: called on the
-// thread that runs it, while it does not run.
+// True if the vCPU sleeps with interrupts off and no NMI to come, or waits for INIT or SIPI; false
+// if nothing is known. REQUIRES: called on the thread that runs it, while it does not run.
 bool SleepsForEver(const Vcpu& vcpu);
+
+// The rounds of a watch, without clock and threads.
+//
+// Thread safety: thread-compatible.
+class SleepRounds {
+ public:
+  explicit SleepRounds(size_t cpus) : asleep_(cpus, false) {}
+
+  // What the vCPU `index` says in this round.
+  void Answer(size_t index, bool sleeps_for_ever) { asleep_[index] = sleeps_for_ever; }
+  // Ends a round and begins the next. True: in this one and the one before, all have answered, and
+  // all sleep for ever.
+  bool End();
+
+ private:
+  std::vector<bool> asleep_;  // Of those that have answered in this round.
+  uint32_t rounds_asleep_ = 0;
+};
 
 class SleepWatch {
  public:
@@ -47,16 +65,13 @@ class SleepWatch {
 
  private:
   void Watch() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Ends a round and begins the next. True: all have slept for two.
-  bool EndRound() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   StopRequest& stop_;
   const std::chrono::milliseconds interval_;
   Mutex mutex_;
   Condition changed_;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<bool> asleep_ ABSL_GUARDED_BY(mutex_);  // Of those that have answered in this round.
-  uint32_t rounds_asleep_ ABSL_GUARDED_BY(mutex_) = 0;
+  SleepRounds rounds_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -25,11 +25,12 @@ namespace vmwire {
 class StopRequest {
  public:
   // Reasons that are no signal's number.
-  static constexpr int kNoSignal = 0;     // Nobody needs to know why.
-  static constexpr int kTimeLimit = -2;   // The time that the run was given is over.
-  static constexpr int kExpected = -3;    // What was waited for has come.
-  static constexpr int kGuestEnded = -4;  // Another vCPU has ended the run.
-  static constexpr int kAsleep = -5;      // No CPU of the guest can ever wake.
+  static constexpr int kEscapeKey = 0;      // A person has ended it from the keyboard.
+  static constexpr int kTimeLimit = -2;     // The time that the run was given is over.
+  static constexpr int kExpected = -3;      // What was waited for has come.
+  static constexpr int kGuestEnded = -4;    // A vCPU has ended the run, or none could begin it.
+  static constexpr int kAsleep = -5;        // No CPU of the guest can ever wake.
+  static constexpr int kOutputFailed = -6;  // What the guest prints cannot be written.
 
   StopRequest() = default;
   StopRequest(const StopRequest&) = delete;

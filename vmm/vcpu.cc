@@ -19,7 +19,7 @@ absl::StatusOr<std::unique_ptr<Vcpu>> Vcpu::Create(const Vm& vm, uint32_t id) {
     kvm.Close(fd);
     return run.status();
   }
-  return absl::WrapUnique(new Vcpu(kvm, id, fd, *run, size));
+  return absl::WrapUnique(new Vcpu(vm, id, fd, *run, size));
 }
 
 Vcpu::~Vcpu() {

@@ -52,6 +52,7 @@ class Vcpu {
   absl::StatusOr<RunResult> Run() { return kvm_.Run(fd_); }
 
   uint32_t id() const { return id_; }
+  const Vm& vm() const { return vm_; }
 
   // Why KVM stopped, after Run returned kExit, and where the data of a port access go. The guest
   // cannot write here.
@@ -61,9 +62,10 @@ class Vcpu {
   std::span<std::byte> run_bytes() { return {reinterpret_cast<std::byte*>(run_), run_size_}; }
 
  private:
-  Vcpu(KvmApi& kvm, uint32_t id, VcpuFd fd, kvm_run* run, size_t run_size)
-      : kvm_(kvm), id_(id), fd_(fd), run_(run), run_size_(run_size) {}
+  Vcpu(const Vm& vm, uint32_t id, VcpuFd fd, kvm_run* run, size_t run_size)
+      : vm_(vm), kvm_(vm.kvm()), id_(id), fd_(fd), run_(run), run_size_(run_size) {}
 
+  const Vm& vm_;
   KvmApi& kvm_;
   const uint32_t id_;
   const VcpuFd fd_;

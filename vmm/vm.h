@@ -35,6 +35,9 @@ class Vm {
   // files. REQUIRES: `size` is whole pages, and not 0.
   absl::StatusOr<int> CreateGuestMemfd(uint64_t size) const;
 
+  // As KvmApi's function of that name.
+  absl::StatusOr<kvm_ioapic_state> GetIoapic() const { return kvm().GetIoapic(fd_); }
+
   const System& system() const { return system_; }
   KvmApi& kvm() const { return system_.kvm(); }
   VmFd fd() const { return fd_; }

@@ -41,11 +41,7 @@ absl::StatusOr<std::unique_ptr<SerialPump>> SerialPump::Start(Serial16550& seria
 }
 
 SerialPump::SerialPump(Serial16550& serial, Options options, EventFd stop, EventFd wake)
-    : serial_(serial),
-      input_(options.input),
-      filter_(std::move(options.filter)),
-      stop_(std::move(stop)),
-      wake_(std::move(wake)) {
+    : serial_(serial), input_(options.input), stop_(std::move(stop)), wake_(std::move(wake)) {
   outputs_.push_back({&serial.output(), std::nullopt});
   for (HeldOutput* other : options.others) outputs_.push_back({other, std::nullopt});
   for (const Watched& watched : outputs_) watched.output->Watch(&wake_);
@@ -84,12 +80,7 @@ void SerialPump::ReadInput() {
     return;
   }
   const auto bytes = std::span<const std::byte>(chunk).first(static_cast<size_t>(got));
-  if (!filter_) {
-    waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
-    return;
-  }
-  const std::vector<std::byte> kept = filter_(bytes);
-  waiting_.insert(waiting_.end(), kept.begin(), kept.end());
+  waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
 }
 
 bool SerialPump::WantsInput() const {

@@ -1,15 +1,18 @@
 // The thread that stands between a serial port and a terminal: it brings the port its input, as
 // fast as the guest takes it, and brings out what the guest prints without ending the line.
 //
-//   input fd --> filter --> waiting (at most kMostWaiting + one read) --> Serial16550::Receive
+//   input fd --> waiting (at most kMostWaiting + one read) --> Serial16550::Receive
 //   HeldOutput, the same part of a line for kHoldTime --> its sink
 //
 // It sleeps until there is something to do: input while little waits, room in the port while some
 // waits, a part of a line that begins to be held, the stop.
 //
-// Invariants: every byte that the filter lets through reaches the port, in order, unless the pump
-// stops. After the end of input, or an error of it, its descriptor is not looked at again. A part
-// of a line is held for at most twice kHoldTime.
+// While a sink blocks, nothing is read: whoever must see the input at once reads it before the pump
+// does.
+//
+// Invariants: every byte that is read reaches the port, in order, unless the pump stops. After the
+// end of input, or an error of it, its descriptor is not looked at again. A part of a line is held
+// for at most twice kHoldTime, unless its sink blocks.
 // Thread safety: made and destroyed by one thread.
 #ifndef VMWIRE_DEVICES_SERIAL_SERIAL_PUMP_H_
 #define VMWIRE_DEVICES_SERIAL_SERIAL_PUMP_H_
@@ -17,7 +20,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,20 +33,14 @@
 
 namespace vmwire {
 
-// What of the bytes that were read goes to the guest: a place to look for an escape key. Called on
-// the pump's thread, for all that is read as soon as it is, also while the guest takes nothing.
-using InputFilter = std::function<std::vector<std::byte>(std::span<const std::byte>)>;
-
 class SerialPump {
  public:
   static constexpr std::chrono::milliseconds kHoldTime{10};
-  // No more is read while so much waits for the guest, so that the writer feels it. (And a filter
-  // sees no more either.)
+  // No more is read while so much waits for the guest, so that the writer feels it.
   static constexpr size_t kMostWaiting = 65536;
 
   struct Options {
     int input = -1;                        // -1: none. Blocking or not.
-    InputFilter filter = {};               // Empty: all goes to the guest.
     std::vector<HeldOutput*> others = {};  // Whose parts of lines come out too, besides the port's.
   };
 
@@ -53,7 +49,7 @@ class SerialPump {
   static absl::StatusOr<std::unique_ptr<SerialPump>> Start(Serial16550& serial, Options options);
   SerialPump(const SerialPump&) = delete;
   SerialPump& operator=(const SerialPump&) = delete;
-  // Stops the thread; waits for a sink or filter that it is in, for nothing else. What is held
+  // Stops the thread; waits for a sink that it is in, for nothing else. What is held
   // stays held: see HeldOutput::Flush.
   ~SerialPump();
 
@@ -80,7 +76,6 @@ class SerialPump {
 
   Serial16550& serial_;
   const int input_;
-  const InputFilter filter_;
   const EventFd stop_;
   const EventFd wake_;
   // The thread's own.

@@ -150,39 +150,6 @@ TEST_F(SerialPumpTest, WriterFeelsAGuestThatTakesNothing) {
   EXPECT_LT(written, 8 * SerialPump::kMostWaiting);
 }
 
-TEST_F(SerialPumpTest, FilterSeesAllAndDecidesWhatTheGuestGets) {
-  std::atomic<size_t> seen = 0;
-  Listen();
-  Start({.input = pipe_[0], .filter = [&](std::span<const std::byte> bytes) {
-           seen += bytes.size();
-           std::vector<std::byte> kept;
-           for (const std::byte b : bytes) {
-             if (b != std::byte{0x1d}) kept.push_back(b);
-           }
-           return kept;
-         }});
-
-  Type(
-      "a\x1d"
-      "b");
-
-  EXPECT_EQ(ReadBytes(2), "ab");
-  EXPECT_EQ(seen, 3u);
-}
-
-TEST_F(SerialPumpTest, FilterSeesInputThatTheGuestDoesNotTake) {
-  std::atomic<size_t> seen = 0;
-  Start({.input = pipe_[0], .filter = [&](std::span<const std::byte> bytes) {
-           seen += bytes.size();
-           return std::vector<std::byte>(bytes.begin(), bytes.end());
-         }});
-
-  for (size_t i = 1; i <= 40; ++i) {
-    Type("x");
-    ASSERT_EQ(Eventually([&] { return seen.load(); }, [&](size_t now) { return now == i; }), i);
-  }
-}
-
 TEST_F(SerialPumpTest, PromptComesOutWithoutALineEnd) {
   Start({});
 

@@ -25,7 +25,7 @@ using testing::IsEmpty;
 struct BadInput {
   std::string name;
   std::vector<std::string>
-      arguments;  // "HELLO" stands for the hello guest, "SCRATCH/..." for a file of the test.
+      arguments;  // "HELLO" and "MULTIBOOT" stand for these guests, "SCRATCH/..." for a file.
   std::string message;
 };
 
@@ -68,6 +68,8 @@ class BadInputTest : public testing::TestWithParam<BadInput> {
     for (const std::string& word : words) {
       if (word == "HELLO") {
         expanded.push_back(GuestPath("hello"));
+      } else if (word == "MULTIBOOT") {
+        expanded.push_back(GuestPath("multiboot"));
       } else if (word.rfind("SCRATCH", 0) == 0) {
         expanded.push_back(scratch_.path() + word.substr(7));
       } else {
@@ -150,6 +152,34 @@ const BadInput kOptions[] = {
     {"KeepNoSize", {"run", "HELLO", "--wire", "on-demand", "--dma-keep", "much"}, "--dma-keep"},
     {"PolicyNearOnDemand", {"run", "HELLO", "--wire", "ondemand"}, "did you mean 'on-demand'"},
     {"WireLimitNoSize", {"run", "HELLO", "--wire-limit", "much"}, "--wire-limit"},
+    {"WireLimitEmpty", {"run", "HELLO", "--wire-limit", ""}, "--wire-limit: the value is empty"},
+};
+
+// What a guest is given beside its memory, and how it is watched.
+const BadInput kGuestOptions[] = {
+    {"ExpectEmpty", {"run", "HELLO", "--expect", ""}, "--expect: the value is empty"},
+    {"ExpectUnclosed", {"run", "HELLO", "--expect", "(a"}, "--expect: '(a' is no regular"},
+    {"ExpectLooksAhead", {"run", "HELLO", "--expect", "a(?!b)"}, "--expect: 'a(?!b)' looks ahead"},
+    {"TimeoutEmpty", {"run", "HELLO", "--timeout", ""}, "--timeout: the value is empty"},
+    {"TimeoutNoDuration", {"run", "HELLO", "--timeout", "soon"}, "write for example 30s"},
+    {"TimeoutZero", {"run", "HELLO", "--timeout", "0s"}, "--timeout: '0s'"},
+    {"NoCpus", {"run", "HELLO", "--cpus", "0"}, "--cpus"},
+    {"CpusEmpty", {"run", "HELLO", "--cpus", ""}, "--cpus: the value is empty"},
+    {"CpusNoNumber", {"run", "HELLO", "--cpus", "many"}, "--cpus"},
+    {"CpuUnknownFeature", {"run", "HELLO", "--cpu", "hide=avxx"}, "did you mean 'avx'"},
+    {"CpuUnknownKey", {"run", "HELLO", "--cpu", "hid=avx"}, "did you mean 'hide'"},
+    {"InteractiveMistyped", {"run", "HELLO", "--interactive=seriel"}, "did you mean 'serial'"},
+    {"InteractiveWithoutConsole", {"run", "HELLO", "--interactive=console"}, "add --console"},
+    {"TraceMistyped", {"run", "HELLO", "--trace", "emulatoin"}, "did you mean 'emulation'"},
+    {"TraceOfNoEmulation", {"run", "HELLO", "--trace", "emulation"}, "--complete-emulation"},
+    {"ModuleWithoutPath", {"run", "HELLO", "--module", ",text"}, "FILE,TEXT"},
+    {"ModuleEmpty", {"run", "HELLO", "--module", ""}, "--module: the value is empty"},
+    {"ModuleMissing", {"run", "MULTIBOOT", "--module", "SCRATCH/none"}, "No such file"},
+    {"InitrdEmpty", {"run", "HELLO", "--initrd", ""}, "--initrd: the value is empty"},
+    {"InitrdMissing", {"run", "MULTIBOOT", "--initrd", "SCRATCH/none"}, "No such file"},
+    {"InspectedWithEmptyFormat",
+     {"inspect", "HELLO", "--format", ""},
+     "--format: the value is empty"},
 };
 
 std::string NameOf(const testing::TestParamInfo<BadInput>& info) { return info.param.name; }
@@ -157,6 +187,7 @@ std::string NameOf(const testing::TestParamInfo<BadInput>& info) { return info.p
 INSTANTIATE_TEST_SUITE_P(Image, BadInputTest, testing::ValuesIn(kImages), NameOf);
 INSTANTIATE_TEST_SUITE_P(Memory, BadInputTest, testing::ValuesIn(kMemory), NameOf);
 INSTANTIATE_TEST_SUITE_P(Option, BadInputTest, testing::ValuesIn(kOptions), NameOf);
+INSTANTIATE_TEST_SUITE_P(GuestOption, BadInputTest, testing::ValuesIn(kGuestOptions), NameOf);
 
 // What can only be refused once KVM says what its CPU can address, or the host what it has.
 class LimitTest : public LaunchTest {};

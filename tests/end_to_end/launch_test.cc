@@ -97,13 +97,22 @@ TEST_F(LaunchTest, IrqPollsWhereThereIsNoInterruptController) {
 
 TEST_F(LaunchTest, ASignalEndsAGuestThatSleepsForAnInterruptThatNeverComes) {
   const ScratchFolder scratch;
-  // Prints a line, so that the test knows that it runs; then cli; hlt.
+  // Prints a line, so that the test knows that it runs; then masks all lines of both interrupt
+  // controllers (mov al, 0xff; out 0x21, al; out 0xa1, al) and sleeps with interrupts on: sti; hlt.
   const std::string image =
-      scratch.File("halt", std::string("\xba\xf8\x03\xb0\x0a\xee\xfa\xf4", 8));
+      scratch.File("sleep", "\xba\xf8\x03\xb0\x0a\xee\xb0\xff\xe6\x21\xe6\xa1\xfb\xf4");
   Process process(RunReal16(image, {"--irqchip"}));
   ASSERT_TRUE(process.WaitForOutput("\n"));
   process.Signal(SIGTERM);
   EXPECT_EQ(process.Finish().signal, SIGTERM);
+}
+
+TEST_F(LaunchTest, AGuestThatNothingCanWakeEndsWellAndIsSpokenOf) {
+  const ScratchFolder scratch;
+  const ProcessResult result = Process::Run(
+      RunReal16(scratch.File("halt", "\xfa\xf4"), {"--irqchip", "--timeout", "60s"}));  // cli; hlt
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(result.err, "vmwire: the guest halted with interrupts off: nothing can wake it\n");
 }
 
 TEST_F(LaunchTest, AGuestThatFaultsIsReportedWithVectorAndPlace) {
@@ -265,6 +274,7 @@ TEST_F(LaunchTest, OutputThatCannotBeWrittenIsAnError) {
   const ProcessResult result = Process::Run(
       {"/bin/sh", "-c", "exec \"$0\" run \"$1\" >/dev/full", CommandPath(), GuestPath("hello")});
   EXPECT_THAT(result.err, HasSubstr("cannot write the guest's output"));
+  EXPECT_THAT(result.err, Not(HasSubstr("keyboard")));
   EXPECT_EQ(result.exit_status, 1);
 }
 

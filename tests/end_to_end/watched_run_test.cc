@@ -28,6 +28,15 @@ const std::string kAbsentToucher =
 // in al, dx; out dx, al; jmp to the start.
 const std::string kEcho = "\xba\xfd\x03\xec\xa8\x01\x74\xfb\xba\xf8\x03\xec\xee\xeb\xf1";
 
+// Prints "PASS" and ends well: mov dx, 0x3f8; for each letter mov al, letter; out dx, al; mov dx,
+// 0x500; xor al, al; out dx, al; jmp $.
+const std::string kPassWithoutNewline = std::string(
+    "\xba\xf8\x03\xb0P\xee\xb0"
+    "A\xee\xb0S\xee\xb0S\xee\xba\x00\x05\x30\xc0\xee\xeb\xfe",
+    23);
+// Prints without end, and no line ends: mov dx, 0x3f8; mov al, 'x'; out dx, al; jmp to the out.
+const std::string kEndlessLine = "\xba\xf8\x03\xb0x\xee\xeb\xfd";
+
 class WatchedRunTest : public LaunchTest {
  protected:
   std::vector<std::string> Command(const std::string& image,
@@ -64,8 +73,19 @@ TEST_F(WatchedRunTest, ATextThatDoesNotComeIsAStatusOfItsOwn) {
   EXPECT_THAT(result.out, HasSubstr("Hello from"));
 }
 
+TEST_F(WatchedRunTest, ATextThatTheGuestEndsWithNeedsNoNewline) {
+  const ProcessResult result = Run(kPassWithoutNewline, {"--expect", "^PASS$"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(result.out, "PASS");
+}
+
 TEST_F(WatchedRunTest, AGuestThatDoesNothingIsEndedWithItsState) {
-  const ProcessResult result = Run(kEndlessGuest, {"--timeout", "300ms"});
+  // The limit counts from the start of the command: as long as this host needs to get to the guest.
+  ProcessResult result;
+  for (const std::string limit : {"300ms", "3s", "30s", "120s"}) {
+    result = Run(kEndlessGuest, {"--timeout", limit});
+    if (!result.out.empty()) break;
+  }
   EXPECT_EQ(result.exit_status, 124);
   EXPECT_THAT(result.err,
               AllOf(HasSubstr("vmwire: the time limit is over, after "),
@@ -106,9 +126,12 @@ class InteractiveTest : public WatchedRunTest {
     WatchedRunTest::SetUp();
     if (!IsSkipped() && !terminal_.is_open()) GTEST_SKIP() << "no pseudo-terminals";
   }
-  Process Start() {
-    return Process(Command(kEcho, {"--interactive"}),
-                   [far = terminal_.far_end()] { return dup2(far, STDIN_FILENO) == STDIN_FILENO; });
+  Process Start(const std::string& image = kEcho) {
+    return Process(Command(image, {"--interactive"}), [far = terminal_.far_end()] {
+      // A pipe of one page is soon full.
+      return dup2(far, STDIN_FILENO) == STDIN_FILENO &&
+             fcntl(STDOUT_FILENO, F_SETPIPE_SZ, 4096) > 0;
+    });
   }
   bool BecomesRaw() {
     return Eventually([this] { return terminal_.IsRaw(); }, [](bool is) { return is; });
@@ -133,8 +156,28 @@ TEST_F(InteractiveTest, KeysReachTheGuestAndTheEscapeKeyEndsIt) {
   EXPECT_TRUE(terminal_.IsCooked());
 }
 
+TEST_F(InteractiveTest, TheEscapeKeyEndsAGuestWhoseOutputNobodyReads) {
+  Process process = Start(kEndlessLine);
+  const auto is_stuck = [&process] {
+    const int before = process.UnreadOutput();
+    usleep(100'000);
+    return before != 0 && process.UnreadOutput() == before;
+  };
+  ASSERT_TRUE(Eventually(is_stuck, [](bool stuck) { return stuck; }));
+
+  ASSERT_TRUE(terminal_.Type("\x01x"));
+
+  // Before Finish, which reads.
+  EXPECT_TRUE(
+      Eventually([&process] { return process.HasEnded(); }, [](bool ended) { return ended; }));
+  const ProcessResult result = process.Finish();
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("ended from the keyboard"));
+  EXPECT_TRUE(terminal_.IsCooked());
+}
+
 TEST_F(InteractiveTest, ASignalGivesTheTerminalBack) {
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT}) {
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGUSR1, SIGXCPU}) {
     Process process = Start();
     ASSERT_TRUE(BecomesRaw());
     process.Signal(number);

@@ -89,8 +89,11 @@ class FakeKvm final : public KvmApi {
   uint32_t sleeping() const { return sleeping_.load(); }
   // What every vCPU then says of itself (KVM_MP_STATE_*).
   void SetMpState(uint32_t state) { mp_state_ = state; }
+  // The entry of a pin in the redirection table of every I/O APIC; all are masked at first.
+  void SetIoapicPin(size_t pin, uint64_t entry) { ioapic_.redirtbl[pin].bits = entry; }
   // What was set for the vCPUs, in the order of their making.
   std::vector<std::vector<kvm_cpuid_entry2>> cpuids() const;
+  std::vector<std::map<uint32_t, uint64_t>> msrs() const;
   std::vector<kvm_lapic_state> lapics() const;
   std::vector<kvm_regs> registers() const;
   // The translation of a page; identity for pages that are never set. nullopt: not mapped by the
@@ -108,6 +111,8 @@ class FakeKvm final : public KvmApi {
   absl::Status CreateIrqchip(VmFd vm) override;
   absl::Status CreatePit2(VmFd vm, const kvm_pit_config& config) override;
   absl::Status SetIrqfd(VmFd vm, const kvm_irqfd& irqfd) override;
+  absl::Status SetIrqLine(VmFd vm, uint32_t gsi, bool high) override;
+  absl::StatusOr<kvm_ioapic_state> GetIoapic(VmFd vm) override;
   absl::Status SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) override;
   absl::Status SetTssAddress(VmFd vm, uint64_t address) override;
   absl::StatusOr<VcpuFd> CreateVcpu(VmFd vm, uint32_t id) override;
@@ -154,6 +159,7 @@ class FakeKvm final : public KvmApi {
     kvm_run* run = nullptr;
   };
 
+  static kvm_ioapic_state IoapicAfterReset();
   int SlotError(const Slots& slots, const kvm_userspace_memory_region& region) const;
   int AssignIrqfd(VmState& vm, const kvm_irqfd& irqfd) const;
   int AssignIoeventfd(VmState& vm, const kvm_ioeventfd& ioeventfd) const;
@@ -166,6 +172,7 @@ class FakeKvm final : public KvmApi {
   const Options options_;
   int next_fd_ = 100;
   uint32_t mp_state_ = KVM_MP_STATE_RUNNABLE;
+  kvm_ioapic_state ioapic_ = IoapicAfterReset();
   std::atomic<uint32_t> sleeping_ = 0;
   std::map<SystemFd, bool> systems_;
   std::map<VmFd, VmState> vms_;

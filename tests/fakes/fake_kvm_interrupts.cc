@@ -121,6 +121,30 @@ int FakeKvm::AssignIrqfd(VmState& vm, const kvm_irqfd& irqfd) const {
   return vm.irqfds.try_emplace(fd, irqfd.gsi).second ? 0 : EBUSY;
 }
 
+absl::Status FakeKvm::SetIrqLine(VmFd vm, uint32_t gsi, bool high) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(
+      journal_.Enter(absl::StrFormat("kvm set irq line %d %s", gsi, high ? "high" : "low")));
+  const auto state = vms_.find(vm);
+  if (state == vms_.end()) return ErrnoStatus(EBADF, "KVM_IRQ_LINE");
+  return Result(state->second.has_irqchip ? 0 : ENXIO, "KVM_IRQ_LINE");
+}
+
+kvm_ioapic_state FakeKvm::IoapicAfterReset() {
+  kvm_ioapic_state state = {};
+  for (auto& pin : state.redirtbl) pin.fields.mask = 1;
+  return state;
+}
+
+absl::StatusOr<kvm_ioapic_state> FakeKvm::GetIoapic(VmFd vm) {
+  const JournalScope scope(journal_);
+  VMWIRE_RETURN_IF_ERROR(journal_.Enter("kvm get ioapic"));
+  const auto state = vms_.find(vm);
+  if (state == vms_.end()) return ErrnoStatus(EBADF, "KVM_GET_IRQCHIP");
+  if (!state->second.has_irqchip) return ErrnoStatus(ENXIO, "KVM_GET_IRQCHIP");
+  return ioapic_;
+}
+
 absl::Status FakeKvm::SetIoeventfd(VmFd vm, const kvm_ioeventfd& ioeventfd) {
   const JournalScope scope(journal_);
   const bool removes = (ioeventfd.flags & KVM_IOEVENTFD_FLAG_DEASSIGN) != 0;

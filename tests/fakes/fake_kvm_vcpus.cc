@@ -100,6 +100,12 @@ std::vector<std::vector<kvm_cpuid_entry2>> FakeKvm::cpuids() const {
   return all;
 }
 
+std::vector<std::map<uint32_t, uint64_t>> FakeKvm::msrs() const {
+  std::vector<std::map<uint32_t, uint64_t>> all;
+  for (const auto& [fd, state] : vcpus_) all.push_back(state.msrs);
+  return all;
+}
+
 std::vector<kvm_lapic_state> FakeKvm::lapics() const {
   std::vector<kvm_lapic_state> all;
   for (const auto& [fd, state] : vcpus_) all.push_back(state.lapic);

@@ -156,6 +156,32 @@ TEST_P(KvmInterruptContractTest, IrqfdFlagThatIsNotKnownIsInvalid) {
   EXPECT_THAT(SetIrqfd(event_.fd(), 1u << 31), StatusIs(kInvalid));
 }
 
+TEST_P(KvmInterruptContractTest, PinsOfTheIrqchipAreSetHighAndLow) {
+  ASSERT_THAT(CreateIrqchip(), IsOk());
+  EXPECT_THAT(kvm_->SetIrqLine(vm_->fd(), 5, true), IsOk());
+  EXPECT_THAT(kvm_->SetIrqLine(vm_->fd(), 5, true), IsOk());
+  EXPECT_THAT(kvm_->SetIrqLine(vm_->fd(), 5, false), IsOk());
+}
+
+TEST_P(KvmInterruptContractTest, PinThatIsNotThereIsNoError) {
+  ASSERT_THAT(CreateIrqchip(), IsOk());
+  EXPECT_THAT(kvm_->SetIrqLine(vm_->fd(), 1000, true), IsOk());
+}
+
+TEST_P(KvmInterruptContractTest, PinWithoutIrqchipIsNotFound) {
+  EXPECT_THAT(kvm_->SetIrqLine(vm_->fd(), 5, true), StatusIs(kNotFound));
+}
+
+TEST_P(KvmInterruptContractTest, PinsOfANewIoapicAreMasked) {
+  ASSERT_THAT(CreateIrqchip(), IsOk());
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const kvm_ioapic_state state, kvm_->GetIoapic(vm_->fd()));
+  for (const auto& pin : state.redirtbl) EXPECT_EQ(pin.bits, 0x10000u);
+}
+
+TEST_P(KvmInterruptContractTest, IoapicWithoutIrqchipIsNotFound) {
+  EXPECT_THAT(kvm_->GetIoapic(vm_->fd()), StatusIs(kNotFound));
+}
+
 TEST_P(KvmInterruptContractTest, IrqfdThatIsNotThereMayBeTakenBack) {
   EXPECT_THAT(SetIrqfd(event_.fd(), KVM_IRQFD_FLAG_DEASSIGN), IsOk());
 }

@@ -10,6 +10,7 @@
 #include "vmm/doorbell.h"
 #include "vmm/interrupt_controller.h"
 #include "vmm/irqfd_line.h"
+#include "vmm/kvm_interrupt_pins.h"
 
 namespace vmwire {
 namespace {
@@ -82,6 +83,21 @@ TEST_F(KvmInterruptRunTest, EdgeBeforeTheGuestUnmasksIsNotLost) {
 
   const RunOutcome outcome = RunCode(code);
 
+  EXPECT_EQ(outcome.kind, Kind::kExited) << outcome.report;
+  EXPECT_EQ(outcome.code, 9u);
+}
+
+TEST_F(KvmInterruptRunTest, PinThatGoesHighWakesTheSleepingGuest) {
+  InstallHandler();
+  KvmInterruptPins pins(*vm_, {.has_irqchip = true});
+  std::thread device([&pins] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    pins.SetLevel(kLine, true);
+  });
+
+  const RunOutcome outcome = RunCode(sleep_);
+
+  device.join();
   EXPECT_EQ(outcome.kind, Kind::kExited) << outcome.report;
   EXPECT_EQ(outcome.code, 9u);
 }

@@ -144,7 +144,8 @@ TEST_F(KvmRunTest, CodeAtRipIsReadThroughKvm) {
   const kvm_sregs sregs = vcpu_->GetSregs().value();
 
   EXPECT_EQ(regs.rip, kCode + 1);
-  EXPECT_THAT(DescribeCode(*vcpu_, memory_, regs, sregs), HasSubstr("mov ax, 0x1234"));
+  EXPECT_THAT(DescribeCode(ReadCodeAtRip(*vcpu_, memory_, regs, sregs), regs, sregs),
+              HasSubstr("mov ax, 0x1234"));
 }
 
 }  // namespace

@@ -21,6 +21,20 @@ using testing::StartsWith;
 class ExitReportTest : public testing::Test {
  protected:
   std::string State() { return DescribeState(machine_.vcpu(), machine_.memory()); }
+  std::string Death() { return DescribeDeath(machine_.vcpu(), machine_.memory(), {}); }
+
+  // KVM gave up on INT3, and says so, where memory has HLT by now.
+  void GiveUpOnInt3() {
+    machine_.StartLongMode(0x2000);
+    machine_.Store(0x2000, {0xf4});
+    kvm_run& run = machine_.vcpu().run();
+    run.exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    run.emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    run.emulation_failure.ndata = 3;
+    run.emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+    run.emulation_failure.insn_size = 1;
+    run.emulation_failure.insn_bytes[0] = 0xcc;
+  }
 
   FakeMachine machine_;
 };
@@ -102,30 +116,40 @@ TEST_F(ExitReportTest, RipAtTheEndOfTheAddressSpaceIsSurvived) {
   EXPECT_THAT(State(), HasSubstr("cannot be read"));
 }
 
-TEST_F(ExitReportTest, BytesThatKvmGivesArePreferred) {
-  machine_.StartLongMode(0x2000);
-  machine_.Store(0x2000, {0x90});
-  kvm_run& run = machine_.vcpu().run();
-  run.exit_reason = KVM_EXIT_INTERNAL_ERROR;
-  run.emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
-  run.emulation_failure.ndata = 3;
-  run.emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
-  run.emulation_failure.insn_size = 1;
-  run.emulation_failure.insn_bytes[0] = 0xcc;
+TEST_F(ExitReportTest, BytesThatKvmGivesWithADeathArePreferred) {
+  GiveUpOnInt3();
 
-  EXPECT_THAT(State(), AllOf(HasSubstr("(64-bit): cc\n"), HasSubstr("int3")));
+  EXPECT_THAT(Death(), AllOf(HasSubstr("(64-bit): cc\n"), HasSubstr("\n    int3\n")));
 }
 
 TEST_F(ExitReportTest, BytesThatKvmDoesNotMarkAreIgnored) {
-  machine_.StartLongMode(0x2000);
-  machine_.Store(0x2000, {0xf4});
-  kvm_run& run = machine_.vcpu().run();
-  run.exit_reason = KVM_EXIT_INTERNAL_ERROR;
-  run.emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
-  run.emulation_failure.insn_size = 1;
-  run.emulation_failure.insn_bytes[0] = 0xcc;
+  GiveUpOnInt3();
+  machine_.vcpu().run().emulation_failure.flags = 0;
 
+  EXPECT_THAT(Death(), HasSubstr("\n    hlt\n"));
+}
+
+// The vCPU may have run on: its instruction was completed, and no exit came after that.
+TEST_F(ExitReportTest, BytesThatKvmGaveOnceAreNotThoseOfACpuThatWasStopped) {
+  GiveUpOnInt3();
+
+  EXPECT_THAT(DescribeStopped(machine_.vcpu(), machine_.memory(), {}), HasSubstr("\n    hlt\n"));
   EXPECT_THAT(State(), HasSubstr("\n    hlt\n"));
+}
+
+TEST_F(ExitReportTest, RefusalToCompleteAnInstructionIsInTheLikelyCause) {
+  GiveUpOnInt3();
+
+  EXPECT_THAT(DescribeDeath(machine_.vcpu(), machine_.memory(), {}, std::nullopt, "no stack"),
+              Not(HasSubstr("no stack")))
+      << "RIP is not mapped, which comes first";
+
+  kvm_sregs real_mode = {};
+  ASSERT_TRUE(machine_.vcpu().SetSregs(real_mode).ok());
+  EXPECT_THAT(DescribeDeath(machine_.vcpu(), machine_.memory(), {}, std::nullopt, "no stack"),
+              HasSubstr("cannot emulate 'int3' at CPL 0"));
+  EXPECT_THAT(DescribeDeath(machine_.vcpu(), machine_.memory(), {}, std::nullopt, "no stack"),
+              HasSubstr("; not completed in KVM's stead: no stack\n"));
 }
 
 TEST_F(ExitReportTest, RegistersThatCannotBeReadAreSaidToBeSo) {

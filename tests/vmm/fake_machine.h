@@ -15,6 +15,7 @@
 #include "memory/guest_memory.h"
 #include "tests/fakes/fake_kvm.h"
 #include "tests/support/map_fixture.h"
+#include "vmm/interrupt_controller.h"
 #include "vmm/system.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
@@ -25,17 +26,21 @@ inline constexpr uint64_t kFakeMemoryPages = 16;
 
 class FakeMachine {
  public:
-  FakeMachine()
+  // `irqchip`: with KVM's interrupt controller.
+  explicit FakeMachine(bool irqchip = false)
       : object_(memory_.Add(0, kFakeMemoryPages)),
         guest_memory_(memory_.map()),
         kvm_(memory_.journal()),
         system_(System::Open(kvm_).value()),
         vm_(Vm::Create(*system_).value()),
+        interrupts_(irqchip ? CreateInterruptController(*vm_).value() : InterruptController()),
         vcpu_(Vcpu::Create(*vm_, 0).value()) {}
 
   FakeKvm& kvm() { return kvm_; }
   Journal& journal() { return memory_.journal(); }
   Vcpu& vcpu() { return *vcpu_; }
+  // One more, of which Run only sleeps.
+  std::unique_ptr<Vcpu> CreateVcpu(uint32_t id) { return Vcpu::Create(*vm_, id).value(); }
   const GuestMemory& memory() { return guest_memory_; }
 
   // 64-bit code at `rip`.
@@ -60,6 +65,7 @@ class FakeMachine {
   FakeKvm kvm_;
   std::unique_ptr<System> system_;
   std::unique_ptr<Vm> vm_;
+  InterruptController interrupts_;
   std::unique_ptr<Vcpu> vcpu_;
 };
 

@@ -9,6 +9,7 @@ namespace vmwire {
 namespace {
 
 using testing::AllOf;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -54,7 +55,8 @@ class LikelyCauseTest : public testing::Test {
             .before_code = before_code_,
             .rip = rip_,
             .push = push_,
-            .idt = idt_};
+            .idt = idt_,
+            .refusal = refusal_};
   }
   std::string OfDeath(uint32_t reason) {
     run_.exit_reason = reason;
@@ -72,6 +74,7 @@ class LikelyCauseTest : public testing::Test {
   kvm_sregs sregs_ = {};
   std::vector<std::byte> code_ = {std::byte{0x90}, std::byte{0x90}};
   std::optional<std::byte> before_code_;
+  std::optional<std::string> refusal_;
   PageWalk rip_ = Mapped(0x100000, 0x100000);
   PageWalk push_ = Mapped(0x8ff8, 0x8ff8);
   PageWalk idt_ = Mapped(0x2000, 0x2000);
@@ -151,6 +154,15 @@ TEST_F(LikelyCauseTest, InstructionsThatCanBeCompletedNameTheOption) {
   for (const std::vector<uint8_t>& bytes : instructions) {
     EXPECT_THAT(OfEmulation(bytes), HasSubstr("--complete-emulation completes it"));
   }
+}
+
+TEST_F(LikelyCauseTest, InstructionThatWasRefusedNamesTheReasonInPlaceOfTheOption) {
+  refusal_ = "a reason";
+  EXPECT_THAT(OfEmulation({0xcd, 0x80}), AllOf(HasSubstr("'int 0x80' at CPL 0"),
+                                               EndsWith("; not completed in KVM's stead: a reason"),
+                                               Not(HasSubstr("--complete-emulation"))));
+  EXPECT_THAT(OfEmulation({0x0f, 0x01, 0xc1}),
+              EndsWith("KVM's stead: a reason; build the guest without it"));
 }
 
 TEST_F(LikelyCauseTest, OtherInstructionsNameTheFeatureToHide) {

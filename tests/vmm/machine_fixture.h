@@ -69,11 +69,11 @@ inline GuestImage MultibootImage() {
 // policy wants wired and that is not.
 class FakeHost {
  public:
-  // The guest prints "hi" and ends with a write of `value` to `port`.
-  explicit FakeHost(const MachineConfig& config, uint16_t port = kExitPort, uint8_t value = 0)
-      : config_(config),
-        memory_(journal_),
-        kvm_(journal_, {.make_guest_memfd = [this](uint64_t size) { return MakeFile(size); }}) {
+  // The guest prints "hi" and ends with a write of `value` to `port`. `kvm`: what the fake KVM has
+  // beside files.
+  explicit FakeHost(const MachineConfig& config, uint16_t port = kExitPort, uint8_t value = 0,
+                    const FakeKvm::Options& kvm = {})
+      : config_(config), memory_(journal_), kvm_(journal_, WithFiles(kvm)) {
     memory_.SetHugetlbPool(kHugePageSize, kMemory / kHugePageSize);
     kvm_.PushOut(kSerialPort, {'h', 'i', '\n'});
     kvm_.PushOut(port, {value});
@@ -107,6 +107,10 @@ class FakeHost {
   }
 
  private:
+  FakeKvm::Options WithFiles(FakeKvm::Options options) {
+    options.make_guest_memfd = [this](uint64_t size) { return MakeFile(size); };
+    return options;
+  }
   absl::StatusOr<int> MakeFile(uint64_t size) {
     VMWIRE_ASSIGN_OR_RETURN(const int file, memory_.CreateMemfd({.name = "guest_memfd"}));
     const absl::Status resized = memory_.ResizeFile(file, size);

@@ -1,17 +1,26 @@
 // The machine of an image that expects a PC: interrupt controllers, several CPUs, the ways to end.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 #include <cstring>
+#include <string>
+#include <vector>
 
+#include "tests/support/child.h"
+#include "tests/vmm/boot/bzimage_builder.h"
 #include "tests/vmm/machine_fixture.h"
 
 namespace vmwire {
 namespace {
 
 using testing::Contains;
+using testing::Each;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
 
 MachineConfig TwoCpus() {
@@ -68,11 +77,150 @@ TEST_F(MachinePcTest, LocalApicsAreAsFirmwareLeavesThem) {
       << "KVM must look at the second's too";
 }
 
+TEST_F(MachinePcTest, ModelSpecificRegistersAreAsFirmwareLeavesThem) {
+  Create(TwoCpus());
+
+  EXPECT_THAT(host_->kvm().msrs(), SizeIs(2));
+  EXPECT_THAT(host_->kvm().msrs(), Each(ElementsAre(Pair(0x1a0, 1), Pair(0x2ff, 0x806))))
+      << "fast strings; MTRRs on, with write-back as the default";
+}
+
 TEST_F(MachinePcTest, AResetEndsTheRunAsThat) {
   Create(TwoCpus(), kResetPort, kResetValue);
 
   EXPECT_EQ(machine_->Run(stop_).kind, RunOutcome::Kind::kReset);
   EXPECT_EQ(host_->printed(), "hi\n");
+}
+
+TEST_F(MachinePcTest, AGuestSetsInterruptPinsByItself) {
+  Create(TwoCpus(), 0x2005, 1);
+  host_->kvm().PushOut(kExitPort, {0});
+
+  EXPECT_EQ(machine_->Run(stop_).kind, RunOutcome::Kind::kExited);
+
+  EXPECT_THAT(host_->journal().entries(), Contains("kvm set irq line 5 high"));
+}
+
+TEST(MachineCpusTest, EveryCpuIsToldWhatItIs) {
+  MachineConfig config = TwoCpus();
+  config.cpu_hide = {"avx"};
+  kvm_cpuid_entry2 features = {};
+  features.function = 1;
+  features.ecx = 0xffffffff;
+  FakeHost host(config, kExitPort, 0, {.cpuid = {features}});
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine, host.Create(timeline));
+
+  const std::vector<std::vector<kvm_cpuid_entry2>> cpuids = host.kvm().cpuids();
+  ASSERT_THAT(cpuids, SizeIs(2));
+  for (uint32_t cpu = 0; cpu < 2; ++cpu) {
+    ASSERT_THAT(cpuids[cpu], SizeIs(2)) << "the two leaves that the fake has";
+    EXPECT_EQ(cpuids[cpu][0].ebx >> 24, cpu) << "its APIC id";
+    EXPECT_EQ(cpuids[cpu][0].ecx >> 28 & 1, 0u) << "what is hidden";
+    EXPECT_EQ(cpuids[cpu][0].ecx >> 24 & 1, 1u) << "the deadline timer, which KVM has";
+  }
+}
+
+TEST(MachineCpusTest, NoFirmwareWasThereBeforeAnImageOfOurs) {
+  FakeHost host(TwoCpus());
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine, host.Create(timeline));
+
+  EXPECT_THAT(host.kvm().msrs(), ElementsAre(IsEmpty(), IsEmpty()));
+}
+
+TEST(MachineCpusTest, LocalApicsAreSetForAnImageOfOursTooWhereThereAreSeveral) {
+  MachineConfig config = TwoCpus();
+  FakeHost two(config);
+  config.cpus = 1;
+  config.irqchip = true;
+  FakeHost one(config);
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine_of_two, two.Create(timeline));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine_of_one, one.Create(timeline));
+
+  EXPECT_THAT(two.journal().EntriesWith("kvm set lapic"), SizeIs(2))
+      << "some kernels lose the INIT of the second otherwise";
+  EXPECT_THAT(one.journal().EntriesWith("kvm set lapic"), IsEmpty());
+}
+
+// `size` bytes of guest memory.
+std::string BytesAt(const Machine& machine, GuestAddress address, size_t size) {
+  const uint64_t host = machine.guest_host_range().start().value() + address.value();
+  return std::string(reinterpret_cast<const char*>(host), size);
+}
+
+TEST(MachineFirmwareTest, TablesAreThereOnlyWithTheInterruptControllersThatTheyTellOf) {
+  const MachineConfig config =
+      Configure(WirePolicyKind::kAll, PinLevel::kGuarded, MemoryBacking::kAnonymous);
+  FakeHost with(config);
+  FakeHost without(config, kExitPort, 0, {.irqchip = false});
+  with.UseImage(MultibootImage());
+  without.UseImage(MultibootImage());
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine_with, with.Create(timeline));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine_without, without.Create(timeline));
+
+  EXPECT_EQ(BytesAt(*machine_with, kRsdpAddress, 8), "RSD PTR ");
+  EXPECT_EQ(BytesAt(*machine_with, kMpTableAddress, 4), "_MP_");
+  EXPECT_THAT(
+      BytesAt(*machine_without, kFirmwareStart, kFirmwareEnd.value() - kFirmwareStart.value()),
+      Each('\0'));
+}
+
+TEST(MachineDevicesOnCommandLineTest, LineThatOverflowsWithThemIsRefusedWithoutKvm) {
+  MachineConfig config =
+      Configure(WirePolicyKind::kAll, PinLevel::kGuarded, MemoryBacking::kAnonymous);
+  config.memory_bytes = 64 << 20;
+  config.devices.rng = true;
+  config.devices_on_command_line = true;
+  FakeHost host(config);
+  // The builder's kernel takes 2047 bytes.
+  host.UseImage(
+      ParseGuestImage("kernel", BzImageBuilder().Build(), {.command_line = std::string(2040, 'x')})
+          .value());
+  Timeline timeline;
+
+  EXPECT_THAT(host.Create(timeline),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("command line")));
+  EXPECT_THAT(host.journal().entries(), IsEmpty());
+}
+
+// A child, for it has no descriptors left.
+TEST(MachineRunTest, StopIsRequestedAlsoAfterARunThatCouldNotBegin) {
+  EXPECT_THAT(RunInChild([] {
+                FakeHost host(Configure(WirePolicyKind::kNone, PinLevel::kResident,
+                                        MemoryBacking::kAnonymous));
+                host.UseImage(MultibootImage());
+                Timeline timeline;
+                VMWIRE_ASSIGN_OR_RETURN(const auto machine, host.Create(timeline));
+                rlimit limit = {};
+                EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+                limit.rlim_cur = 0;
+                EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+                StopRequest stop;
+
+                EXPECT_EQ(machine->Run(stop).kind, RunOutcome::Kind::kRunFailed);
+
+                EXPECT_TRUE(stop.requested());
+                return absl::OkStatus();
+              }),
+              IsOk());
+}
+
+TEST(MachineCpusTest, KvmHasItsPagesBeforeTheFirstCpu) {
+  FakeHost host(TwoCpus());
+  Timeline timeline;
+
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine, host.Create(timeline));
+
+  const std::vector<std::string> entries = host.journal().entries();
+  EXPECT_THAT(entries, Contains("kvm set tss address 0xfffbd000"));
+  EXPECT_LT(IndexOf(entries, "kvm set tss address"), IndexOf(entries, "kvm create vcpu"));
 }
 
 TEST(MachineCpusTest, MoreCpusThanKvmHasAreRefused) {

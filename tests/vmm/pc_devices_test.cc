@@ -7,17 +7,20 @@
 #include <string>
 
 #include "tests/fakes/recording_line.h"
+#include "tests/fakes/recording_pins.h"
 #include "tests/support/status_matchers.h"
 
 namespace vmwire {
 namespace {
 
+using testing::ElementsAre;
 using testing::Eq;
 using testing::Optional;
+using testing::Pair;
 
 class PcDevicesTest : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_THAT(devices_.Register(ports_), IsOk()); }
+  void SetUp() override { ASSERT_THAT(devices_.Register(ports_, mmio_), IsOk()); }
 
   template <typename T = uint8_t>
   T In(uint16_t port) {
@@ -36,8 +39,10 @@ class PcDevicesTest : public testing::Test {
   }
 
   Bus ports_{"port I/O", kPortSpaceSize};
+  Bus mmio_{"MMIO", kMmioSpaceSize};
   ExitLatch latch_;
   RecordingLine line_;
+  RecordingPins pins_;
   std::string serial_text_;
   std::string debug_text_;
   PcDevices devices_{{.serial = Append(serial_text_),
@@ -46,7 +51,8 @@ class PcDevicesTest : public testing::Test {
                       .wall_clock = [] { return int64_t{0}; },
                       .monotonic_clock = [] { return uint64_t{1'000'000'000}; }},
                      latch_,
-                     line_};
+                     line_,
+                     pins_};
 };
 
 TEST_F(PcDevicesTest, EveryPortAnswersAsItsDevice) {
@@ -73,6 +79,23 @@ TEST_F(PcDevicesTest, EveryPortAnswersAsItsDevice) {
   EXPECT_EQ(latch_.request(), std::nullopt);
 }
 
+TEST_F(PcDevicesTest, TestKernelSetsInterruptPins) {
+  Out(0x2005, uint8_t{1});
+  Out(0x2005, uint8_t{0});
+  Out(0x2017, uint8_t{0x80});
+
+  EXPECT_THAT(pins_.changes(), ElementsAre(Pair(5, true), Pair(5, false), Pair(23, true)));
+}
+
+TEST_F(PcDevicesTest, TestMemoryIsInTheMmioHole) {
+  const uint64_t value = 0x1122334455667788;
+  mmio_.Write(0xff00fff8, std::as_bytes(std::span(&value, 1)));
+  uint64_t back = 0;
+  mmio_.Read(0xff00fff8, std::as_writable_bytes(std::span(&back, 1)));
+
+  EXPECT_EQ(back, value);
+}
+
 TEST_F(PcDevicesTest, PortsOfKvmAreLeftFree) {
   const uint16_t ports[] = {0x20, 0x21, 0x40, 0x41, 0x42, 0x43, 0x61, 0xa0, 0xa1, 0x4d0, 0x4d1};
   for (const uint16_t port : ports) EXPECT_EQ(In(port), 0xff);
@@ -91,11 +114,13 @@ TEST_F(PcDevicesTest, WaysToEndTheMachine) {
   const auto request_of = [](auto act) {
     Bus ports("port I/O", kPortSpaceSize);
     ExitLatch latch;
+    Bus mmio("MMIO", kMmioSpaceSize);
     RecordingLine line;
+    RecordingPins pins;
     PcDevices devices({.serial = [](std::span<const std::byte>) {},
                        .debug_console = [](std::span<const std::byte>) {}},
-                      latch, line);
-    EXPECT_THAT(devices.Register(ports), IsOk());
+                      latch, line, pins);
+    EXPECT_THAT(devices.Register(ports, mmio), IsOk());
     act(ports);
     return latch.request();
   };
@@ -135,9 +160,9 @@ TEST_F(PcDevicesTest, SerialPortRaisesTheLineThatItWasGiven) {
 
 TEST_F(PcDevicesTest, SecondOneOnTheSamePortsIsRefused) {
   PcDevices second({.serial = Append(serial_text_), .debug_console = Append(debug_text_)}, latch_,
-                   line_);
+                   line_, pins_);
 
-  EXPECT_THAT(second.Register(ports_), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(second.Register(ports_, mmio_), StatusIs(absl::StatusCode::kAlreadyExists));
 }
 
 TEST(MemorySizesOf, SplitsAtTheHole) {

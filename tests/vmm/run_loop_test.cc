@@ -6,8 +6,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -110,6 +112,34 @@ TEST_F(RunLoopTest, ExceptionPortEndsTheRunWithTheVector) {
   EXPECT_EQ(outcome.kind, Kind::kGuestException);
   EXPECT_EQ(outcome.code, 14u);
   EXPECT_THAT(outcome.report, HasSubstr("exception 14"));
+}
+
+TEST_F(RunLoopTest, ExceptionOfAnotherCpuIsLeftToThatOne) {
+  std::thread other([this] { exit_latch_.Request({ExitRequest::Kind::kException, 14}); });
+  other.join();
+  kvm().PushOut(0x80, {1});
+  kvm().PushExit(KVM_EXIT_HLT);
+
+  EXPECT_EQ(loop_.Run().kind, Kind::kHalted);
+}
+
+TEST_F(RunLoopTest, EndThatAnotherCpuAskedForIsTaken) {
+  std::thread other([this] { exit_latch_.Request({ExitRequest::Kind::kExit, 5}); });
+  other.join();
+  kvm().PushOut(kExitPort + 1, {14});
+
+  const RunOutcome outcome = loop_.Run();
+
+  EXPECT_EQ(outcome.kind, Kind::kExited) << "the first request stays";
+  EXPECT_EQ(outcome.code, 5u);
+}
+
+TEST_F(RunLoopTest, OutcomeIsOfTheCpuThatRan) {
+  const std::unique_ptr<Vcpu> third = machine_.CreateVcpu(2);
+  RunLoop loop({*third, ports_, mmio_, exit_latch_, machine_.memory()}, stop_);
+  stop_.Stop(SIGTERM);
+
+  EXPECT_EQ(loop.Run().cpu, 2u);
 }
 
 TEST_F(RunLoopTest, StringOutputReachesTheSamePortInOrder) {

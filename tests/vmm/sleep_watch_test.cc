@@ -67,6 +67,43 @@ TEST(SleepWatchTest, TargetsAreKickedInEveryRound) {
   EXPECT_FALSE(stop.requested());
 }
 
+TEST(SleepRoundsTest, TwoRoundsRunningOfSleepAreTheEnd) {
+  SleepRounds rounds(2);
+  for (const bool is_last : {false, true}) {
+    rounds.Answer(0, true);
+    rounds.Answer(1, true);
+    EXPECT_EQ(rounds.End(), is_last);
+  }
+}
+
+TEST(SleepRoundsTest, RoundInWhichOneIsAwakeBeginsTheCountAgain) {
+  SleepRounds rounds(1);
+  for (const bool sleeps : {true, false, true}) {
+    rounds.Answer(0, sleeps);
+    EXPECT_FALSE(rounds.End());
+  }
+  rounds.Answer(0, true);
+  EXPECT_TRUE(rounds.End());
+}
+
+TEST(SleepRoundsTest, AnswerCountsInItsOwnRoundOnly) {
+  SleepRounds rounds(1);
+  rounds.Answer(0, true);
+  EXPECT_FALSE(rounds.End());
+  EXPECT_FALSE(rounds.End()) << "no answer in this one";
+  rounds.Answer(0, true);
+  EXPECT_FALSE(rounds.End());
+}
+
+TEST(SleepRoundsTest, LastAnswerOfARoundCounts) {
+  SleepRounds rounds(1);
+  for (int i = 0; i < 3; ++i) {
+    rounds.Answer(0, true);
+    rounds.Answer(0, false);
+    EXPECT_FALSE(rounds.End());
+  }
+}
+
 class SleepsForEverTest : public testing::Test {
  protected:
   bool Sleeps(uint32_t state, uint64_t rflags) {
@@ -77,7 +114,7 @@ class SleepsForEverTest : public testing::Test {
     return SleepsForEver(machine_.vcpu());
   }
 
-  FakeMachine machine_;
+  FakeMachine machine_{/*irqchip=*/true};
 };
 
 TEST_F(SleepsForEverTest, HaltWithInterruptsOff) { EXPECT_TRUE(Sleeps(KVM_MP_STATE_HALTED, 2)); }
@@ -93,10 +130,20 @@ TEST_F(SleepsForEverTest, CpuThatWaitsForItsStart) {
 
 TEST_F(SleepsForEverTest, NotACpuThatRuns) { EXPECT_FALSE(Sleeps(KVM_MP_STATE_RUNNABLE, 2)); }
 
-TEST_F(SleepsForEverTest, NotACpuOfWhichNothingIsKnown) {
-  machine_.journal().FailNth(1, EIO);
+TEST_F(SleepsForEverTest, NotAHaltThatAnNmiMayEnd) {
+  machine_.kvm().SetIoapicPin(2, 0x430);
 
-  EXPECT_FALSE(SleepsForEver(machine_.vcpu()));
+  EXPECT_FALSE(Sleeps(KVM_MP_STATE_HALTED, 2));
+  EXPECT_TRUE(Sleeps(KVM_MP_STATE_UNINITIALIZED, 2)) << "it takes an INIT";
+}
+
+TEST_F(SleepsForEverTest, NotACpuOfWhichNothingIsKnown) {
+  ASSERT_TRUE(Sleeps(KVM_MP_STATE_HALTED, 2));
+  for (uint64_t nth = 1; nth <= 4; ++nth) {
+    machine_.journal().FailNth(nth, EIO);
+    EXPECT_FALSE(SleepsForEver(machine_.vcpu())) << nth;
+    EXPECT_TRUE(machine_.journal().failed());
+  }
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "vmm/cli/byte_size.h"
+#include "vmm/cli/exit_status.h"
 #include "vmm/cli/terminal.h"
 #include "vmm/kvm_abi.h"
 #include "vmm/machine_config.h"
@@ -23,7 +24,6 @@ namespace {
 
 using enum DoctorVerdict;
 
-constexpr int kHostLacks = 3;
 // The least memory of a machine: below this nothing can be wired.
 constexpr uint64_t kLeastRoom = uint64_t{1} << 20;
 // Below this only tiny guests can be.
@@ -308,14 +308,14 @@ std::string FormatDoctorReport(const std::vector<DoctorCheck>& checks, bool use_
 int DoctorExitStatus(const std::vector<DoctorCheck>& checks) {
   const bool failed = std::any_of(checks.begin(), checks.end(),
                                   [](const DoctorCheck& check) { return check.verdict == kFail; });
-  return failed ? kHostLacks : 0;
+  return failed ? kExitHostLacks : kExitOk;
 }
 
 int RunDoctor() {
   const absl::StatusOr<HostLimits> limits = ReadHostLimits();
   if (!limits.ok()) {
     std::fprintf(stderr, "vmwire: %s\n", std::string(limits.status().message()).c_str());
-    return kHostLacks;
+    return kExitHostLacks;
   }
   const std::vector<DoctorCheck> checks = JudgeHost(*limits, ProbeHost());
   std::fputs(FormatDoctorReport(checks, MayUseColor(STDOUT_FILENO)).c_str(), stdout);

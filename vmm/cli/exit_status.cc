@@ -56,7 +56,7 @@ int ExitStatusOf(const RunOutcome& outcome, Expectation expectation, int stop_re
   int status = ExitStatusOf(outcome);
   if (outcome.kind == RunOutcome::Kind::kInterrupted) {
     if (stop_reason == StopRequest::kTimeLimit) return kExitTimeLimit;
-    if (stop_reason == StopRequest::kNoSignal) status = kExitOk;
+    if (stop_reason == StopRequest::kEscapeKey) status = kExitOk;
   }
   const bool ended_itself =
       status == kExitOk || status == kExitGuestReset || status > kExitGuestCodeBase;

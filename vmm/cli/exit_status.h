@@ -45,7 +45,7 @@ int ExitStatusOf(const absl::Status& error);
 int ExitStatusOf(const RunOutcome& outcome);
 
 // The same, with what else decides: `stop_reason` is that of the StopRequest (a run that was ended
-// for no signal, by the escape key, ended well).
+// by the escape key ended well).
 int ExitStatusOf(const RunOutcome& outcome, Expectation expectation, int stop_reason);
 
 }  // namespace vmwire

@@ -1,10 +1,12 @@
 // Where stdin goes: to the virtio console as it is, or, with --interactive, to the serial port or
 // the console with the terminal in raw mode and the escape key watched for.
 //
-// A stdin that is no terminal is passed on as it is: there is nobody to press a key.
+// A stdin that is no terminal is passed on as it is: there is nobody to press a key. The key is
+// watched for by a thread that does nothing else, so that it also works while nobody takes what the
+// guest prints, and whoever reads the input waits for that.
 //
 // Invariants: the terminal is raw only between TakeTerminal and GiveTerminalBack.
-// Thread safety: made and destroyed by one thread; the filter is called on the thread of who reads.
+// Thread safety: made and destroyed by one thread.
 #ifndef VMWIRE_VMM_CLI_GUEST_INPUT_H_
 #define VMWIRE_VMM_CLI_GUEST_INPUT_H_
 
@@ -12,7 +14,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "devices/serial/serial_pump.h"
 #include "vmm/cli/escape_key.h"
 #include "vmm/cli/filtered_input.h"
 #include "vmm/cli/raw_terminal.h"
@@ -30,10 +31,8 @@ class GuestInput {
   GuestInput(const GuestInput&) = delete;
   GuestInput& operator=(const GuestInput&) = delete;
 
-  // For MachineHooks: what the serial port and the console read from, -1 for nothing, and what is
-  // made of the input of the serial port first.
+  // For MachineHooks: what the serial port and the console read from, -1 for nothing.
   int serial_input() const;
-  InputFilter serial_filter();
   int console_input() const;
 
   // Puts the terminal in raw mode, if stdin is one and it is the guest's, and says on stderr which
@@ -44,7 +43,8 @@ class GuestInput {
 
  private:
   GuestInput(Interaction interaction, bool has_console, StopRequest& stop);
-  InputFilter MakeFilter();
+  // Where the guest's input comes from, whichever of the two reads it.
+  int Source() const;
 
   const Interaction interaction_;
   const bool has_console_;

@@ -16,7 +16,13 @@ namespace vmwire {
 void GuestOutput::Write(GuestStream stream, std::span<const std::byte> bytes) {
   const MutexLock lock(mutex_);
   WriteAll(bytes);
-  if (watch_ != nullptr) watch_->Feed(stream, bytes);
+  if (watch_ != nullptr && !IsEndedFromOutside()) watch_->Feed(stream, bytes);
+}
+
+bool GuestOutput::IsEndedFromOutside() const {
+  if (!stop_.requested()) return false;
+  const int reason = stop_.reason();
+  return reason > 0 || reason == StopRequest::kEscapeKey || reason == StopRequest::kOutputFailed;
 }
 
 void GuestOutput::WriteAll(std::span<const std::byte> bytes) {
@@ -44,7 +50,7 @@ void GuestOutput::WriteSome(std::span<const std::byte>& bytes) {
     bytes = bytes.subspan(static_cast<size_t>(written));
   } else if (errno != EINTR && errno != EAGAIN) {
     error_ = errno;
-    stop_.Stop(error_ == EPIPE ? SIGPIPE : StopRequest::kNoSignal);
+    stop_.Stop(error_ == EPIPE ? SIGPIPE : StopRequest::kOutputFailed);
   }
 }
 

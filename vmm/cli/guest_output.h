@@ -35,6 +35,9 @@ class GuestOutput {
  private:
   static constexpr int kPatienceMs = 100;
 
+  // True: nobody asks any more whether the text came. (What a guest held back and prints when it
+  // ends, or its time does, still counts.)
+  bool IsEndedFromOutside() const;
   void WriteAll(std::span<const std::byte> bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteSome(std::span<const std::byte>& bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

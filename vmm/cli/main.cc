@@ -4,12 +4,17 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
+#include "memory/status_macros.h"
+#include "vmm/boot/boot_plan.h"
 #include "vmm/boot/guest_image.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/exit_status.h"
@@ -17,6 +22,7 @@
 #include "vmm/cli/run_command.h"
 #include "vmm/cli/run_options.h"
 #include "vmm/cli/suggest.h"
+#include "vmm/guest_layout.h"
 #include "vmm/timeline.h"
 
 namespace vmwire {
@@ -40,6 +46,17 @@ refuses something, 4 the guest died, 5 it ended without the text of --expect, 6 
 
 const std::vector<std::string> kCommands = {"run", "inspect", "doctor"};
 
+// What `run` finds wrong with an image that was loaded, whatever memory it is given.
+absl::Status CheckStart(const GuestImage& image) {
+  VMWIRE_RETURN_IF_ERROR(CheckStartable(image));
+  if (ProtocolOf(image.format) == BootProtocol::kVmwire) return absl::OkStatus();
+  constexpr uint32_t kAddressBits = 64;  // What a CPU has is for the machine to find out.
+  VMWIRE_ASSIGN_OR_RETURN(
+      const GuestLayout layout,
+      GuestLayout::Create(MemoryNeeded(image).value_or(kMaxGuestMemory), kAddressBits));
+  return PlanBoot(image, {.layout = layout}).status();
+}
+
 int InspectCommand(const RunArguments& arguments) {
   const absl::StatusOr<ImageOptions> options = ResolveImageOptions(arguments);
   if (!options.ok()) {
@@ -52,9 +69,9 @@ int InspectCommand(const RunArguments& arguments) {
     return ExitStatusOf(image.status());
   }
   std::fputs(Describe(*image).c_str(), stdout);
-  if (const absl::Status startable = CheckStartable(*image); !startable.ok()) {
-    PrintError("refused: " + std::string(startable.message()));
-    return ExitStatusOf(startable);
+  if (const absl::Status start = CheckStart(*image); !start.ok()) {
+    PrintError("refused: " + std::string(start.message()));
+    return ExitStatusOf(start);
   }
   return kExitOk;
 }

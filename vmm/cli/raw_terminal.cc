@@ -11,8 +11,11 @@
 namespace vmwire {
 namespace {
 
-constexpr std::array<int, 9> kTakenSignals = {SIGABRT, SIGSEGV, SIGBUS,  SIGILL, SIGFPE,
-                                              SIGTRAP, SIGSYS,  SIGTSTP, SIGCONT};
+// First those of a crash, which are taken from whoever else handles them.
+constexpr size_t kCrashSignals = 7;
+constexpr std::array<int, 18> kTakenSignals = {
+    SIGABRT, SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,    SIGTRAP, SIGSYS, SIGTSTP, SIGCONT,
+    SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO,  SIGPWR,  SIGSTKFLT};
 
 // What signal handlers need; written while no handler of ours is installed.
 int terminal_fd = -1;
@@ -105,11 +108,12 @@ void RawTerminal::TakeSignals() {
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < kSignals; ++i) {
     taken_[i].signal = kTakenSignals[i];
-    sigaction(kTakenSignals[i], &action, &taken_[i].before);
-    // Who is ignored stays so: a shell without job control has SIGTSTP ignored.
-    if (taken_[i].before.sa_handler == SIG_IGN) {
-      sigaction(kTakenSignals[i], &taken_[i].before, nullptr);
-    }
+    sigaction(kTakenSignals[i], nullptr, &taken_[i].before);
+    // Who is ignored stays so: a shell without job control has SIGTSTP ignored. And a profiler
+    // keeps its timer.
+    const auto before = taken_[i].before.sa_handler;
+    if (before == SIG_IGN || (i >= kCrashSignals && before != SIG_DFL)) continue;
+    sigaction(kTakenSignals[i], &action, nullptr);
   }
 }
 

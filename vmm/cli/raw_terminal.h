@@ -4,10 +4,13 @@
 // Raw means: no line editing, no echo, no signals by keys, no translation of carriage returns, no
 // flow control. What is printed is still translated, so that messages are lines.
 //
-// Ways out: the destructor; a signal that kills with a dump (SIGABRT, SIGSEGV, SIGBUS, SIGILL,
-// SIGFPE, SIGTRAP, SIGSYS), which is then raised again. The others that end a process, the caller
-// turns into an orderly end. SIGTSTP gives the terminal back before the process stops; SIGCONT
-// takes it again. SIGKILL cannot be caught: `stty sane` cures the terminal then.
+// Ways out: the destructor; a signal that ends the process at once, which is then raised again:
+// those of a crash (SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS), and, unless
+// somebody handles them, those of limits, timers and whoever sends them (SIGXCPU, SIGALRM,
+// SIGVTALRM, SIGPROF, SIGUSR1, SIGUSR2, SIGIO, SIGPWR, SIGSTKFLT). SIGINT, SIGTERM, SIGHUP,
+// SIGQUIT, SIGPIPE and SIGXFSZ are the caller's, who turns them into an orderly end; the real-time
+// signals are left alone. SIGTSTP gives the terminal back before the process stops; SIGCONT takes
+// it again. SIGKILL cannot be caught: `stty sane` cures the terminal then.
 //
 // Invariants: when the destructor has returned, the terminal's mode and the handlers are as before.
 // A terminal whose foreground process group is another's is left alone.
@@ -39,7 +42,7 @@ class RawTerminal {
     int signal;
     struct sigaction before;
   };
-  static constexpr size_t kSignals = 9;
+  static constexpr size_t kSignals = 18;
 
   RawTerminal(int fd, const termios& before) : fd_(fd), before_(before) {}
   void TakeSignals();

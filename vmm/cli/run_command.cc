@@ -128,7 +128,6 @@ MachineHooks Launch::Hooks() {
   return {
       .serial = sink(GuestStream::kSerial),
       .serial_input = input_->serial_input(),
-      .serial_filter = input_->serial_filter(),
       .completed = options_.trace_emulation
                        ? [](const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
                        : InstructionCompleter::Trace(),
@@ -159,6 +158,7 @@ absl::Status Launch::RunGuest() {
   end_.stop_reason = stop_.requested() ? stop_.reason() : StopRequest::kGuestEnded;
   end_.elapsed = Elapsed();
   if (!watch_.has_value()) return absl::OkStatus();
+  if (end_.outcome.kind != RunOutcome::Kind::kInterrupted) watch_->End();
   end_.expectation = watch_->seen() ? Expectation::kSeen : Expectation::kMissing;
   if (watch_->seen()) end_.elapsed = seen_after_;
   return absl::OkStatus();

@@ -17,6 +17,8 @@
 namespace vmwire {
 namespace {
 
+constexpr char kCommandLineOption[] = "cmdline";
+
 // The status of a value with the option that it was given to in front.
 absl::Status Of(const std::string& option, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(option, ": ", std::string(status.message())));
@@ -142,6 +144,10 @@ absl::Status ResolveWatching(const RunArguments& arguments, RunOptions& options)
           absl::StrCat("--trace: ", UnknownWordMessage("value", word, {"io", "emulation"})));
     }
   }
+  if (options.trace_emulation && !arguments.complete_emulation) {
+    return absl::InvalidArgumentError(
+        "--trace emulation is for --complete-emulation; without that it would do nothing");
+  }
   if (!arguments.expect.empty()) {
     absl::StatusOr<std::regex> expression = ParseExpression(arguments.expect);
     if (!expression.ok()) return Of("--expect", expression.status());
@@ -232,19 +238,32 @@ void DeclareDeviceOptions(CLI::App& command, RunArguments& arguments) {
       ->type_name("SIZE");
 }
 
-}  // namespace
+// An empty value is what a script's unset variable gives. It is not the same as no option, and no
+// option but a text can mean something by it.
+void RefuseEmptyValues(CLI::App& command) {
+  const CLI::Validator not_empty(
+      [](const std::string& value) {
+        return std::string(value.empty() ? "the value is empty" : "");
+      },
+      "");
+  for (CLI::Option* const option : command.get_options()) {
+    if (!option->check_lname(kCommandLineOption)) option->check(not_empty);
+  }
+}
 
-void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
+void DeclareImage(CLI::App& command, RunArguments& arguments) {
   command
       .add_option("IMAGE", arguments.image_path,
-                  "The guest image: a static ELF64, a flat binary, a multiboot or PVH kernel, or "
+                  "The guest image: a static ELF, a flat binary, a multiboot or PVH kernel, or "
                   "Linux (bzImage, vmlinux)")
       ->required();
   command
       .add_option("--format", arguments.format,
                   "auto (by content), elf, flat, multiboot, multiboot2, pvh or linux")
       ->type_name("FORMAT");
-  command.add_option("--cmdline,--append", arguments.command_line, "The guest's command line")
+  command
+      .add_option(absl::StrCat("--", kCommandLineOption, ",--append"), arguments.command_line,
+                  "The guest's command line")
       ->type_name("TEXT");
   command.add_option("--initrd", arguments.initrd, "A file that the guest finds in its memory")
       ->type_name("FILE");
@@ -262,8 +281,15 @@ void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
       ->type_name("MODE");
 }
 
+}  // namespace
+
+void DeclareImageOptions(CLI::App& command, RunArguments& arguments) {
+  DeclareImage(command, arguments);
+  RefuseEmptyValues(command);
+}
+
 void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
-  DeclareImageOptions(command, arguments);
+  DeclareImage(command, arguments);
   command
       .add_option(
           "--memory", arguments.memory,
@@ -306,6 +332,7 @@ void DeclareRunOptions(CLI::App& command, RunArguments& arguments) {
                    "Print a table of times, memory and exits on stderr at the end");
   command.add_flag("--json", arguments.json,
                    "Print the same as one line of JSON on stderr at the end");
+  RefuseEmptyValues(command);
 }
 
 absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments) {

@@ -81,14 +81,16 @@ struct RunArguments {
   bool json = false;
 };
 
-// Declares the options of `run` on `command`, to be parsed into `arguments`, which outlives it.
+// Declares the options of `run` on `command`, to be parsed into `arguments`, which outlives it. An
+// empty value is an error of parsing, but for the guest's command line.
 void DeclareImageOptions(CLI::App& command, RunArguments& arguments);
 void DeclareRunOptions(CLI::App& command, RunArguments& arguments);
 
 // InvalidArgument, naming the option and the nearest value that there is: a value is not one of
-// those that the option takes; a DMA window without --wire dma, a console without --console, no CPU
-// or too many, a module without a path. Errors of ParseMemoryOption, ParseDmaWindow,
-// ParseDiskOption, ParseByteSize, ParseCpuOption, ParseExpression and ParseDuration.
+// those that the option takes; a DMA window without --wire dma, a console without --console, a
+// trace of emulation without --complete-emulation, no CPU or too many, a module without a path.
+// Errors of ParseMemoryOption, ParseDmaWindow, ParseDiskOption, ParseByteSize, ParseCpuOption,
+// ParseExpression and ParseDuration.
 absl::StatusOr<RunOptions> ResolveRunOptions(const RunArguments& arguments);
 absl::StatusOr<ImageOptions> ResolveImageOptions(const RunArguments& arguments);
 

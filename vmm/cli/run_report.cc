@@ -23,10 +23,8 @@ std::string DescribeInterruption(const RunEnd& end) {
   switch (end.stop_reason) {
     case StopRequest::kTimeLimit:
       return Line(absl::StrFormat("the time limit is over, after %s", FormatDuration(end.elapsed)));
-    case StopRequest::kNoSignal:
+    case StopRequest::kEscapeKey:
       return Line("the machine was ended from the keyboard");
-    case StopRequest::kAsleep:
-      return Line("the guest halted with interrupts off: nothing can wake it");
     default:
       return "";
   }
@@ -37,6 +35,10 @@ std::string DescribeOutcome(const RunEnd& end) {
   switch (outcome.kind) {
     case RunOutcome::Kind::kInterrupted:
       return DescribeInterruption(end) + outcome.report;
+    case RunOutcome::Kind::kHalted:
+      // Many a kernel that panics ends so.
+      if (end.stop_reason != StopRequest::kAsleep) return "";
+      return Line("the guest halted with interrupts off: nothing can wake it");
     case RunOutcome::Kind::kReset:
       return Line(
           "the guest reset its machine, which ends the run; a kernel does that when it panics, "

@@ -21,7 +21,7 @@ namespace vmwire {
 struct RunEnd {
   RunOutcome outcome = {};
   Expectation expectation = Expectation::kNone;
-  int stop_reason = StopRequest::kNoSignal;
+  int stop_reason = StopRequest::kGuestEnded;  // Why it was stopped, if it was.
   std::chrono::milliseconds elapsed{0};  // From the start of the run, or to the expected text.
 };
 

@@ -8,6 +8,9 @@
 namespace vmwire {
 namespace {
 
+// Bits of a segment's type (Intel SDM volume 3, 3.4.5.1).
+constexpr uint8_t kTypeWritable = 1 << 1;    // Of a data segment.
+constexpr uint8_t kTypeReadable = 1 << 1;    // Of a code segment.
 constexpr uint8_t kTypeExpandDown = 1 << 2;  // Of a data segment.
 constexpr uint8_t kTypeCode = 1 << 3;
 
@@ -53,9 +56,25 @@ bool IsCanonical(uint64_t linear, const kvm_sregs& sregs) {
   return static_cast<uint64_t>(static_cast<int64_t>(linear << unused) >> unused) == linear;
 }
 
-StepResult CheckSegment(const kvm_segment& segment, ZydisRegister name, uint64_t offset,
-                        uint64_t size) {
+// Real and virtual-8086 mode use segments whatever their type says.
+bool HasSegmentRights(const EmulatedCpu& cpu) {
+  return (cpu.sregs.cr0 & cpu_bits::kCr0ProtectionEnable) != 0 &&
+         (cpu.regs.rflags & cpu_bits::kFlagsVirtual8086) == 0;
+}
+
+bool Allows(const kvm_segment& segment, bool write) {
+  const bool is_code = (segment.type & kTypeCode) != 0;
+  if (write) return !is_code && (segment.type & kTypeWritable) != 0;
+  return !is_code || (segment.type & kTypeReadable) != 0;
+}
+
+StepResult CheckSegment(const EmulatedCpu& cpu, ZydisRegister name, uint64_t offset, uint64_t size,
+                        bool write) {
+  const kvm_segment& segment = SegmentOf(cpu.sregs, name);
   if (segment.unusable != 0 || segment.present == 0) return OutsideOf(name);
+  if (HasSegmentRights(cpu) && !Allows(segment, write)) {
+    return GuestException{.vector = exception_vector::kGeneralProtection, .error_code = 0};
+  }
   if ((segment.type & kTypeCode) == 0 && (segment.type & kTypeExpandDown) != 0) {
     return absl::UnimplementedError("the instruction uses a segment that grows down");
   }
@@ -114,7 +133,8 @@ StepResult LinearAddressOf(const DecodedInstruction& decoded, const ZydisDecoded
   const uint64_t size = operand.size / 8;
   if (CodeWidthOf(cpu.sregs) != CodeWidth::k64) {
     linear = (segment.base + offset) & UINT32_MAX;
-    return CheckSegment(segment, memory.segment, offset, size);
+    const bool write = (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+    return CheckSegment(cpu, memory.segment, offset, size, write);
   }
   const bool has_base = memory.segment == ZYDIS_REGISTER_FS || memory.segment == ZYDIS_REGISTER_GS;
   linear = offset + (has_base ? segment.base : 0);

@@ -37,7 +37,8 @@ uint64_t RegisterValue(const kvm_regs& regs, ZydisRegister name, uint64_t next_r
 void SetRegister(kvm_regs& regs, ZydisRegister name, uint64_t value);
 
 // The linear address of a memory operand (Intel SDM volume 1, 3.7.5). An exception: what lies
-// outside its segment, or is not canonical. Unimplemented: a segment that grows down.
+// outside its segment, is not canonical, or is accessed as the segment's type forbids (Intel SDM
+// volume 3, 5.4). Unimplemented: a segment that grows down.
 absl::StatusOr<std::optional<GuestException>> LinearAddressOf(const DecodedInstruction& decoded,
                                                               const ZydisDecodedOperand& operand,
                                                               const EmulatedCpu& cpu,

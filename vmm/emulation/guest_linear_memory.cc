@@ -33,6 +33,15 @@ absl::Status NoMemory(uint64_t linear, uint64_t physical) {
       "the instruction accesses 0x%x, guest address 0x%x, which is no memory", linear, physical));
 }
 
+// Of the linear addresses in use. The bases of the tables have 64 bits in all of long mode, also
+// under code of 16 and 32 bits (Intel SDM volume 3, 2.4 and 6.14).
+uint64_t LastAddress(const kvm_sregs& sregs, Accessor accessor) {
+  const bool is_wide = accessor == Accessor::kProcessor
+                           ? (sregs.efer & cpu_bits::kEferLongModeActive) != 0
+                           : CodeWidthOf(sregs) == CodeWidth::k64;
+  return is_wide ? UINT64_MAX : uint64_t{UINT32_MAX};
+}
+
 // Atomic towards the guest's other CPUs, which run on other threads. REQUIRES: `bytes` is aligned
 // to 16, in memory that can be written. Every 64-bit CPU that runs KVM has the instruction.
 void CompareExchangeHost(std::byte* bytes, DoubleQuadword& expected,
@@ -64,8 +73,7 @@ StepResult GuestLinearMemory::ResolvePage(uint64_t linear, Kind kind, Accessor a
 
 StepResult GuestLinearMemory::Resolve(uint64_t linear, size_t size, Kind kind, Accessor accessor,
                                       std::vector<Piece>& pieces) const {
-  const uint64_t last =
-      CodeWidthOf(cpu_.sregs) == CodeWidth::k64 ? UINT64_MAX : uint64_t{UINT32_MAX};
+  const uint64_t last = LastAddress(cpu_.sregs, accessor);
   for (size_t done = 0; done < size;) {
     const uint64_t at = (linear + done) & last;
     const size_t piece =

@@ -25,6 +25,15 @@ std::optional<uint64_t> Xcr0Of(const Vcpu& vcpu) {
   return std::nullopt;
 }
 
+bool HasEvent(const EmulationEffect& effect) {
+  return effect.exception.has_value() || effect.interrupt.has_value();
+}
+
+// True of what KVM has yet to deliver, but for exceptions: they may be of the instruction itself.
+bool HasEvent(const kvm_vcpu_events& events) {
+  return events.interrupt.injected != 0 || events.nmi.injected != 0;
+}
+
 // What KVM is to deliver when the vCPU runs on. REQUIRES: `events` has no exception.
 void PutEvents(const EmulationEffect& effect, kvm_vcpu_events& events) {
   if (effect.exception.has_value()) {
@@ -65,8 +74,7 @@ absl::Status InstructionCompleter::Complete() {
   const std::vector<std::byte> code = ReadCodeAtRip(vcpu_, memory_, cpu.regs, cpu.sregs);
   GuestLinearMemory memory(memory_, cpu);
   VMWIRE_ASSIGN_OR_RETURN(const EmulationEffect effect, CompleteInstruction(cpu, code, memory));
-  // An interrupt that is under way already goes first: the guest comes back to the instruction.
-  const bool deferred = effect.interrupt.has_value() && events.interrupt.injected != 0;
+  const bool deferred = HasEvent(effect) && HasEvent(events);
   const absl::Status applied = Apply(cpu, effect, events, deferred);
   if (!applied.ok()) {
     PutBack(cpu, events);
@@ -78,7 +86,8 @@ absl::Status InstructionCompleter::Complete() {
 
 absl::Status InstructionCompleter::Apply(const EmulatedCpu& cpu, const EmulationEffect& effect,
                                          kvm_vcpu_events events, bool deferred) {
-  if (effect.exception.has_value() && effect.exception->vector == exception_vector::kPageFault) {
+  if (!deferred && effect.exception.has_value() &&
+      effect.exception->vector == exception_vector::kPageFault) {
     kvm_sregs sregs = cpu.sregs;
     sregs.cr2 = effect.exception->address;
     VMWIRE_RETURN_IF_ERROR(vcpu_.SetSregs(sregs));

@@ -6,6 +6,10 @@
 // Software interrupts are injected as an interrupt with RIP behind the instruction, after the
 // checks that only the instruction asks for (interrupt_gate.h); faults as exceptions.
 //
+// KVM delivers one event an entry. So an interrupt or NMI that was under way when KVM gave up goes
+// first, and an instruction that raises an event of its own is put off: nothing of it is done but
+// that the vCPU can run on, and after that handler's IRET the guest comes back to it.
+//
 // Invariants: a vCPU whose instruction was not completed is as it was. (Memory is not, where KVM
 // refuses the registers after an instruction that wrote: other CPUs may have read it since.)
 // Thread safety: on the thread that runs the vCPU, between runs.
@@ -35,8 +39,8 @@ class InstructionCompleter {
   InstructionCompleter(Vcpu& vcpu, const GuestMemory& memory, Trace trace = {})
       : vcpu_(vcpu), memory_(memory), trace_(std::move(trace)) {}
 
-  // True if the vCPU can run on. False if the last exit was no failed emulation, or of something
-  // that is not completed here; `refusal` then says why.
+  // True if the vCPU can run on: the instruction is done, or put off. False if the last exit was no
+  // failed emulation, or of something that is not completed here; `refusal` then says why.
   bool TryComplete();
 
   const absl::Status& refusal() const { return refusal_; }
@@ -45,7 +49,7 @@ class InstructionCompleter {
 
  private:
   absl::Status Complete();
-  // The effect on the vCPU, or none of it but the events as they were if it is `deferred`.
+  // The effect on the vCPU; if it is `deferred`, none but that KVM's #UD is taken back.
   absl::Status Apply(const EmulatedCpu& cpu, const EmulationEffect& effect, kvm_vcpu_events events,
                      bool deferred);
   absl::Status SetEvents(kvm_vcpu_events events);

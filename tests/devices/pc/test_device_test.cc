@@ -1,11 +1,16 @@
 #include "devices/pc/test_device.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/devices/pc/pc_device_fixture.h"
+#include "tests/fakes/recording_pins.h"
 
 namespace vmwire {
 namespace {
+
+using testing::ElementsAre;
+using testing::Pair;
 
 TEST(TestDeviceTest, ScratchReadsBackInEverySize) {
   TestDevice device;
@@ -34,6 +39,49 @@ TEST(TestDeviceTest, FlushChangesNothing) {
 TEST(TestDeviceTest, LivesThroughRandomAccesses) {
   TestDevice device;
   Torment(device, TestDevice::kWindowSize);
+}
+
+TEST(TestInterruptsTest, ByteSetsTheLevelOfItsPin) {
+  RecordingPins pins;
+  TestInterrupts device(pins);
+
+  WriteValue<uint8_t>(device, 4, 1);
+  WriteValue<uint8_t>(device, 4, 0);
+
+  EXPECT_THAT(pins.changes(), ElementsAre(Pair(4, true), Pair(4, false)));
+  EXPECT_EQ(ReadValue<uint8_t>(device, 4), 0xff);
+}
+
+TEST(TestInterruptsTest, WideWriteSetsAPinAByte) {
+  RecordingPins pins;
+  TestInterrupts device(pins);
+
+  WriteValue<uint16_t>(device, 22, 0x0100);
+
+  EXPECT_THAT(pins.changes(), ElementsAre(Pair(22, false), Pair(23, true)));
+}
+
+TEST(TestInterruptsTest, NoAccessReachesAPinThatIsNotThere) {
+  RecordingPins pins;
+  TestInterrupts device(pins);
+
+  Torment(device, TestInterrupts::kWindowSize);
+
+  for (const auto& [pin, high] : pins.changes()) ASSERT_LT(pin, InterruptPins::kCount);
+}
+
+TEST(TestMemoryTest, ReadsZeroUntilItIsWrittenAndThenWhatWasWritten) {
+  TestMemory device;
+  EXPECT_EQ(ReadValue<uint64_t>(device, 0x1000), 0u);
+
+  WriteValue<uint32_t>(device, 0x1002, 0x12345678);
+
+  EXPECT_EQ(ReadValue<uint64_t>(device, 0x1000), 0x0000123456780000u);
+}
+
+TEST(TestMemoryTest, LivesThroughRandomAccesses) {
+  TestMemory device;
+  Torment(device, TestMemory::kWindowSize);
 }
 
 }  // namespace

@@ -191,7 +191,7 @@ TEST(JudgeHost, VcpuLimitIsTold) {
   probe.vcpus = 2;
   probe.max_vcpus = 1024;
   EXPECT_EQ(CheckNamed(JudgeHost(GoodLimits(), probe), "KVM vCPUs").detail,
-            "--cpus up to 64; at most 2 run at once here");
+            "--cpus up to 255; at most 2 run at once here");
 
   probe.max_vcpus = 0;
   probe.vcpus = 0;

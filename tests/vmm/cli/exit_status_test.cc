@@ -80,8 +80,14 @@ TEST(ExitStatusTest, ATimeLimitIs124) {
 
 TEST(ExitStatusTest, ARunEndedFromTheKeyboardEndedWell) {
   const RunOutcome stopped{Kind::kInterrupted, 0, ""};
-  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kNone, StopRequest::kNoSignal), 0);
-  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kMissing, StopRequest::kNoSignal), 5);
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kNone, StopRequest::kEscapeKey), 0);
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kMissing, StopRequest::kEscapeKey), 5);
+}
+
+TEST(ExitStatusTest, OutputThatCannotBeWrittenIs1) {
+  const RunOutcome stopped{Kind::kInterrupted, 0, ""};
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kNone, StopRequest::kOutputFailed), 1);
+  EXPECT_EQ(ExitStatusOf(stopped, Expectation::kMissing, StopRequest::kOutputFailed), 1);
 }
 
 TEST(ExitStatusTest, OurOwnFailureIs1) { EXPECT_EQ(ExitStatusOf(absl::InternalError("")), 1); }

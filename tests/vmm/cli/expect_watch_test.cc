@@ -5,6 +5,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/support/status_matchers.h"
 
@@ -87,9 +89,66 @@ TEST_F(ExpectWatchTest, AWindowWithinALineIsNotItsStart) {
 
 TEST_F(ExpectWatchTest, HostileTextOfAnyLengthIsSurvived) {
   // Exponential, and deep, for a matcher that goes back and forth.
-  Expect("^(a|aa)+(.|x)*b$");
+  Expect("(a|aa)+(.|x)*b$");
   Feed(std::string(1 << 16, 'a') + "\n");
   EXPECT_FALSE(seen());
+}
+
+// Each byte of a line that does not end is a search of all of it: for minutes, if a search tried
+// every position anew.
+TEST_F(ExpectWatchTest, HostileTextThatComesByteByByteIsSurvived) {
+  Expect("(a|aa)+(.|x)*b$");
+  for (size_t i = 0; i < kExpectWindow / 2; ++i) Feed("a");
+  EXPECT_FALSE(seen());
+}
+
+TEST_F(ExpectWatchTest, AMatchMayBeginAnywhereInALine) {
+  const std::vector<std::pair<std::string, std::string>> seen_in = {
+      {"\\bword\\b", "a word."}, {"\\Bord", "a word."}, {"b|c", "abc"}, {"(b)(c)", "abc"},
+      {"x*$", "abc\n"},          {"a|b$", "cb\r\n"},    {"y", "x\ry"},  {"[(?=]b", "a=b"},
+      {"\\(?=b", "a(=b"},        {"^", "any"},          {"^$", "\r\n"}};
+  for (const auto& [expression, text] : seen_in) {
+    Expect(expression);
+    Feed(text);
+    EXPECT_TRUE(seen()) << expression;
+  }
+}
+
+TEST_F(ExpectWatchTest, AnchorsHoldWithinALineToo) {
+  const std::vector<std::pair<std::string, std::string>> not_seen_in = {
+      {"^word", "a word\n"}, {"a|^b", "cb\n"},     {"\\bord", "a word\n"},
+      {"word$", "word.\n"},  {"\\Bword", " word"}, {"^^b", "\rb\n"}};
+  for (const auto& [expression, text] : not_seen_in) {
+    Expect(expression);
+    Feed(text);
+    EXPECT_FALSE(seen()) << expression;
+  }
+}
+
+TEST_F(ExpectWatchTest, TheEndOfAllOutputEndsALine) {
+  Expect("PASS$");
+  Feed("all done\nPASS");
+  EXPECT_FALSE(seen()) << "the line may go on";
+
+  watch_->End();
+
+  EXPECT_TRUE(seen());
+  EXPECT_EQ(times_seen_, 1);
+}
+
+TEST_F(ExpectWatchTest, AfterTheLastNewlineThereIsNoLine) {
+  Expect("^$");
+  Feed("PASS\n");
+  watch_->End();
+  EXPECT_FALSE(seen());
+}
+
+TEST_F(ExpectWatchTest, TheEndOfAllOutputEndsTheLineOfTheConsoleToo) {
+  Expect("^half$");
+  Feed("other half");
+  Feed("half", GuestStream::kConsole);
+  watch_->End();
+  EXPECT_TRUE(seen());
 }
 
 TEST_F(ExpectWatchTest, BytesThatAreNoTextAreSurvived) {
@@ -102,11 +161,21 @@ TEST(ParseExpression, WhatIsNoneIsRefused) {
   EXPECT_THAT(ParseExpression("(a"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'(a' is no regular")));
   EXPECT_THAT(ParseExpression("(a)\\1"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ParseExpression("a)|(b"), StatusIs(absl::StatusCode::kInvalidArgument))
+      << "which would be one with parentheses around it";
   EXPECT_THAT(ParseExpression(""), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ParseExpression(std::string(kMaxExpression + 1, 'a')),
               StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ParseExpression("((a{1000}){1000}){1000}"),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(ParseExpression, LookaheadIsRefused) {
+  for (const std::string text : {"a(?=b)", "^(?!a)b", "[]](?=b)", "\\\\(?=b)"}) {
+    EXPECT_THAT(ParseExpression(text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("looks ahead")))
+        << text;
+  }
 }
 
 }  // namespace

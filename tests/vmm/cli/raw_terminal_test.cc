@@ -77,6 +77,36 @@ TEST_F(RawTerminalTest, ACrashGivesTheTerminalBackAndIsStillACrash) {
   }
 }
 
+TEST_F(RawTerminalTest, ASignalOfLimitsAndTimersGivesTheTerminalBackToo) {
+  for (const int number :
+       {SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT}) {
+    const pid_t child = ChildThat([number] {
+      const rlimit no_core = {0, 0};
+      setrlimit(RLIMIT_CORE, &no_core);
+      raise(number);
+    });
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << number;
+    EXPECT_EQ(WTERMSIG(status), number);
+    EXPECT_TRUE(terminal_.IsCooked()) << number;
+  }
+}
+
+TEST_F(RawTerminalTest, WhoHandlesATimersSignalKeepsIt) {
+  struct sigaction before = {};
+  struct sigaction own = {};
+  own.sa_handler = [](int) {};
+  ASSERT_EQ(sigaction(SIGPROF, &own, &before), 0);
+  {
+    const auto raw = RawTerminal::Enter(terminal_.far_end());
+    ASSERT_THAT(raw, IsOk());
+    raise(SIGPROF);
+    EXPECT_TRUE(terminal_.IsRaw());
+  }
+  sigaction(SIGPROF, &before, nullptr);
+}
+
 TEST_F(RawTerminalTest, AStopGivesTheTerminalBackUntilItIsOver) {
   const pid_t child = ChildThat([] {
     while (true) pause();

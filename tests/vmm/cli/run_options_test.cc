@@ -218,9 +218,9 @@ TEST(RunOptionsTest, AMemorySizeIsKnownToBeGiven) {
 }
 
 TEST(RunOptionsTest, WhatIsWatchedReachesTheRun) {
-  VMWIRE_ASSERT_OK_AND_ASSIGN(
-      const RunOptions options,
-      Parse({"image", "--expect", "^login: ", "--timeout", "90s", "--trace", "io,emulation"}));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options,
+                              Parse({"image", "--expect", "^login: ", "--timeout", "90s", "--trace",
+                                     "io,emulation", "--complete-emulation"}));
   EXPECT_TRUE(options.expect.has_value());
   EXPECT_EQ(options.timeout, std::chrono::seconds(90));
   EXPECT_TRUE(options.trace_io);
@@ -242,15 +242,44 @@ TEST(RunOptionsTest, InteractiveIsTheSerialPortUnlessSaidOtherwise) {
                        AllOf(HasSubstr("--interactive"), HasSubstr("'serial'"))));
 }
 
+TEST(RunOptionsTest, ATraceOfEmulationThatIsNotDoneIsRefused) {
+  EXPECT_THAT(Parse({"image", "--trace", "io,emulation"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--complete-emulation")));
+}
+
 TEST(RunOptionsTest, BadValuesNameTheirOption) {
   const std::vector<std::vector<std::string>> bad = {
-      {"--cpus", "0"},        {"--cpus", "65"},          {"--cpu", "show=avx"}, {"--cpu", "hide="},
-      {"--cpu", "hide=avxx"}, {"--expect", "(unclosed"}, {"--timeout", "soon"}, {"--trace", "oi"},
-      {"--module", ",text"},  {"--format", "multibot"}};
+      {"--cpus", "0"},           {"--cpus", std::to_string(kMaxCpus + 1)},
+      {"--cpus", "-1"},          {"--cpus", "two"},
+      {"--cpu", "show=avx"},     {"--cpu", "hide="},
+      {"--cpu", "hide=avxx"},    {"--cpu", "hide"},
+      {"--expect", "(unclosed"}, {"--expect", "a(?=b)"},
+      {"--timeout", "soon"},     {"--timeout", "0"},
+      {"--timeout", "1.5s"},     {"--trace", "oi"},
+      {"--module", ",text"},     {"--format", "multibot"}};
   for (const std::vector<std::string>& words : bad) {
     EXPECT_THAT(Parse({"image", words[0], words[1]}),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(words[0])))
         << words[1];
+  }
+}
+
+TEST(RunOptionsTest, AnEmptyValueIsNotNoValue) {
+  for (const std::string option :
+       {"--format", "--initrd", "--module", "--start", "--memory", "--wire", "--dma-window",
+        "--pin-level", "--wire-limit", "--cpus", "--cpu", "--expect", "--timeout", "--trace",
+        "--disk", "--dma-keep"}) {
+    EXPECT_THAT(Parse({"image", option, ""}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr(option), HasSubstr("the value is empty"))))
+        << option;
+  }
+}
+
+TEST(RunOptionsTest, ACommandLineMayBeEmpty) {
+  for (const std::string option : {"--cmdline", "--append"}) {
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const RunOptions options, Parse({"image", option, ""}));
+    EXPECT_EQ(options.image.command_line, "") << option;
   }
 }
 

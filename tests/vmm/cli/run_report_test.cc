@@ -47,9 +47,21 @@ TEST(DescribeEnd, ATextThatCameIsAllThatIsSaid) {
 TEST(DescribeEnd, OtherEndsAreNamed) {
   EXPECT_THAT(DescribeEnd({.outcome = {Kind::kReset, 0, ""}}), HasSubstr("reset its machine"));
   EXPECT_THAT(DescribeEnd({.outcome = {Kind::kExited, 101, ""}}), HasSubstr("given as 100"));
-  EXPECT_THAT(DescribeEnd({.outcome = {Kind::kInterrupted, 0, ""}}),
-              HasSubstr("from the keyboard"));
+  EXPECT_THAT(
+      DescribeEnd({.outcome = {Kind::kInterrupted, 0, ""}, .stop_reason = StopRequest::kEscapeKey}),
+      HasSubstr("from the keyboard"));
   EXPECT_THAT(DescribeEnd({.outcome = {Kind::kInterrupted, 15, ""}, .stop_reason = 15}), IsEmpty());
+}
+
+TEST(DescribeEnd, OutputThatCannotBeWrittenIsNotTheKeyboard) {
+  EXPECT_THAT(DescribeEnd({.outcome = {Kind::kInterrupted, 0, ""},
+                           .stop_reason = StopRequest::kOutputFailed}),
+              IsEmpty());
+}
+
+TEST(DescribeEnd, AGuestThatNothingCanWakeIsSpokenOf) {
+  EXPECT_EQ(DescribeEnd({.outcome = {Kind::kHalted, 0, ""}, .stop_reason = StopRequest::kAsleep}),
+            "vmwire: the guest halted with interrupts off: nothing can wake it\n");
 }
 
 TEST(AbsentTable, ListsPortsThenAddressesWithTheirFirstValue) {

@@ -146,6 +146,23 @@ TEST_F(GuestLinearMemoryTest, AddressesOf32BitsWrap) {
   EXPECT_EQ(value, uint64_t{0x55} << 32);
 }
 
+TEST_F(GuestLinearMemoryTest, AddressesOfTheProcessorHave64BitsUnder32BitCodeOfLongMode) {
+  cpu_.sregs.cs.l = 0;
+  cpu_.sregs.cs.db = 1;
+  // Linear page 5 above 4 GiB.
+  Put(0x2000 + 8 * 4, 0xa000 | kSupervisorPage);
+  Put(0xa000, 0xb000 | kSupervisorPage);
+  Put(0xb000 + 8 * 5, 0xc000 | kSupervisorPage);
+  Put(0xc010, 0xaa);
+  Put(0x5010, 0x55);
+  uint64_t value = 0;
+
+  ExpectDone(Read(0x1'0000'5010, value, Accessor::kProcessor));
+  EXPECT_EQ(value, 0xaau);
+  ExpectDone(Read(0x1'0000'5010, value, Accessor::kInstruction));
+  EXPECT_EQ(value, 0x55u);
+}
+
 TEST_F(GuestLinearMemoryTest, CompareExchangeStoresOnlyIfEqual) {
   Put(0x5010, 1);
   Put(0x5018, 2);

@@ -36,6 +36,17 @@ class InstructionCompleterTest : public testing::Test {
     run.exit_reason = KVM_EXIT_INTERNAL_ERROR;
     run.internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
   }
+  // CMPXCHG16B of memory that is not there.
+  void GiveUpOnBadExchange() {
+    GiveUpOn({0x48, 0x0f, 0xc7, 0x0e});
+    SetRegister(&kvm_regs::rsi, 0x7000000010);
+  }
+  static kvm_vcpu_events InterruptUnderWay() {
+    kvm_vcpu_events events = {};
+    events.interrupt.injected = 1;
+    events.interrupt.nr = 0x30;
+    return events;
+  }
   void SetRegister(__u64 kvm_regs::*name, uint64_t value) {
     kvm_regs regs = machine_.vcpu().GetRegs().value();
     regs.*name = value;
@@ -95,16 +106,72 @@ TEST_F(InstructionCompleterTest, SoftwareInterruptIsInjectedBehindTheInstruction
 TEST_F(InstructionCompleterTest, InterruptUnderWayGoesFirst) {
   GiveUpOn({0xcc});
   machine_.Store(kIdt + 3 * 16 + 5, {0x8e});
-  kvm_vcpu_events queued = {};
-  queued.interrupt.injected = 1;
-  queued.interrupt.nr = 0x30;
+  kvm_vcpu_events queued = InterruptUnderWay();
+  queued.exception.injected = 1;
+  queued.exception.nr = 6;
   ASSERT_THAT(machine_.vcpu().SetVcpuEvents(queued), IsOk());
 
   EXPECT_TRUE(completer_.TryComplete());
 
   EXPECT_EQ(regs().rip, kRip) << "the guest comes back to it";
+  EXPECT_EQ(events().interrupt.injected, 1);
   EXPECT_EQ(events().interrupt.nr, 0x30);
+  EXPECT_EQ(events().exception.injected, 0) << "KVM's #UD";
   EXPECT_TRUE(completer_.counts().empty());
+}
+
+TEST_F(InstructionCompleterTest, NmiUnderWayGoesBeforeASoftwareInterrupt) {
+  GiveUpOn({0xcc});
+  machine_.Store(kIdt + 3 * 16 + 5, {0x8e});
+  kvm_vcpu_events queued = {};
+  queued.nmi.injected = 1;
+  ASSERT_THAT(machine_.vcpu().SetVcpuEvents(queued), IsOk());
+
+  EXPECT_TRUE(completer_.TryComplete());
+
+  EXPECT_EQ(regs().rip, kRip);
+  EXPECT_EQ(events().nmi.injected, 1);
+  EXPECT_EQ(events().interrupt.injected, 0);
+}
+
+TEST_F(InstructionCompleterTest, InterruptUnderWayGoesBeforeAFault) {
+  GiveUpOnBadExchange();
+  ASSERT_THAT(machine_.vcpu().SetVcpuEvents(InterruptUnderWay()), IsOk());
+  const uint64_t flags = regs().rflags;
+
+  EXPECT_TRUE(completer_.TryComplete()) << completer_.refusal();
+
+  EXPECT_EQ(regs().rip, kRip);
+  EXPECT_EQ(regs().rflags, flags) << "no RF: nothing was delivered";
+  EXPECT_EQ(machine_.vcpu().GetSregs()->cr2, 0u);
+  EXPECT_EQ(events().interrupt.injected, 1);
+  EXPECT_EQ(events().exception.injected, 0);
+  EXPECT_TRUE(completer_.counts().empty());
+}
+
+TEST_F(InstructionCompleterTest, FaultThatWasPutOffIsRaisedOnceTheInterruptIsDelivered) {
+  GiveUpOnBadExchange();
+  ASSERT_THAT(machine_.vcpu().SetVcpuEvents(InterruptUnderWay()), IsOk());
+  ASSERT_TRUE(completer_.TryComplete());
+  ASSERT_THAT(machine_.vcpu().SetVcpuEvents({}), IsOk());  // KVM delivers it; the guest returns.
+
+  EXPECT_TRUE(completer_.TryComplete());
+
+  EXPECT_EQ(events().exception.injected, 1);
+  EXPECT_EQ(events().exception.nr, 14);
+  EXPECT_EQ(machine_.vcpu().GetSregs()->cr2, 0x7000000010u);
+  EXPECT_THAT(completer_.counts(), ElementsAre(Pair("cmpxchg16b", 1)));
+}
+
+TEST_F(InstructionCompleterTest, InstructionWithoutAnEventIsDoneThoughAnInterruptIsUnderWay) {
+  GiveUpOn({0x0f, 0x01, 0xca});
+  ASSERT_THAT(machine_.vcpu().SetVcpuEvents(InterruptUnderWay()), IsOk());
+
+  EXPECT_TRUE(completer_.TryComplete());
+
+  EXPECT_EQ(regs().rip, kRip + 3);
+  EXPECT_EQ(events().interrupt.injected, 1);
+  EXPECT_EQ(events().interrupt.nr, 0x30);
 }
 
 TEST_F(InstructionCompleterTest, FaultIsInjectedWithItsErrorCode) {
@@ -133,8 +200,7 @@ TEST_F(InstructionCompleterTest, FaultWithoutErrorCodeHasNone) {
 }
 
 TEST_F(InstructionCompleterTest, PageFaultSetsCr2) {
-  GiveUpOn({0x48, 0x0f, 0xc7, 0x0e});
-  SetRegister(&kvm_regs::rsi, 0x7000000010);
+  GiveUpOnBadExchange();
 
   EXPECT_TRUE(completer_.TryComplete()) << completer_.refusal();
 
@@ -182,9 +248,7 @@ TEST_F(InstructionCompleterTest, CallOfKvmThatFailsIsARefusalAndLeavesTheCpuAsIt
   int refusals = 0;
   for (uint64_t nth = 1;; ++nth) {
     SCOPED_TRACE(nth);
-    // CMPXCHG16B of memory that is not there.
-    GiveUpOn({0x48, 0x0f, 0xc7, 0x0e});
-    SetRegister(&kvm_regs::rsi, 0x7000000010);
+    GiveUpOnBadExchange();
     ASSERT_THAT(machine_.vcpu().SetVcpuEvents(queued), IsOk());
     const kvm_regs before = regs();
     machine_.journal().FailNth(nth, EIO);

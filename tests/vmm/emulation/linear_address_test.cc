@@ -78,6 +78,49 @@ TEST_F(LinearAddressTest, SegmentLimitsCountInProtectedMode) {
   EXPECT_EQ(Fault(cpu, {0x0f, 0x38, 0xf0, 0x06}), kGp0) << "a null selector";
 }
 
+TEST_F(LinearAddressTest, SegmentTypesAllowReadsAndWritesInProtectedMode) {
+  const std::vector<uint8_t> load = {0x0f, 0x38, 0xf0, 0x06};
+  const std::vector<uint8_t> store = {0x0f, 0x38, 0xf1, 0x06};
+  const std::vector<uint8_t> load_code = {0x2e, 0x0f, 0x38, 0xf0, 0x06};
+  const std::vector<uint8_t> store_code = {0x2e, 0x0f, 0x38, 0xf1, 0x06};
+  EmulatedCpu cpu = ProtectedModeCpu();
+  cpu.regs.rsi = 0x40;
+  Do(cpu, store);
+  EXPECT_TRUE(ReadsAt(cpu, load_code, 0x40)) << "code that may be read";
+  EXPECT_EQ(Fault(cpu, store_code), kGp0);
+  cpu.sregs.ds.type = 1;
+  EXPECT_TRUE(ReadsAt(cpu, load, 0x40)) << "data that may only be read";
+  EXPECT_EQ(Fault(cpu, store), kGp0);
+  cpu.sregs.cs.type = 9;
+  EXPECT_EQ(Fault(cpu, load_code), kGp0) << "code that may only be executed";
+}
+
+TEST_F(LinearAddressTest, WriteThroughAStackSegmentThatForbidsItIsNoStackFault) {
+  EmulatedCpu cpu = ProtectedModeCpu();
+  cpu.sregs.ss.type = 1;
+  EXPECT_EQ(Fault(cpu, {0x36, 0x0f, 0x38, 0xf1, 0x06}), kGp0);
+}
+
+TEST_F(LinearAddressTest, SegmentTypesMeanNothingInRealAndVirtual8086Mode) {
+  EmulatedCpu cpu = ProtectedModeCpu();
+  cpu.sregs.cs.db = 0;
+  cpu.regs.rbx = 0x40;
+  // movbe cs:[bx], eax
+  const std::vector<uint8_t> store_code = {0x2e, 0x66, 0x0f, 0x38, 0xf1, 0x07};
+  EXPECT_EQ(Fault(cpu, store_code), kGp0);
+  cpu.regs.rflags |= 1 << 17;
+  Do(cpu, store_code);
+  cpu.regs.rflags = kTestFlags;
+  cpu.sregs.cr0 = 0;
+  Do(cpu, store_code);
+}
+
+TEST_F(LinearAddressTest, SegmentTypesMeanNothingIn64BitMode) {
+  EmulatedCpu cpu = LongModeCpu();
+  cpu.sregs.ds.type = 1;
+  Do(cpu, {0x0f, 0x38, 0xf1, 0x06});
+}
+
 TEST_F(LinearAddressTest, SixteenBitAddressing) {
   EmulatedCpu cpu = ProtectedModeCpu();
   cpu.sregs.cs.db = 0;
