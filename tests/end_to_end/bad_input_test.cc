@@ -98,7 +98,7 @@ const BadInput kImages[] = {
     {"HalfAnElf", {"run", "SCRATCH/half"}, "offset"},
     {"Noise", {"run", "SCRATCH/noise"}, "--format flat"},
     {"OtherMachine", {"run", "SCRATCH/aarch64"}, "machine"},
-    {"Elf32", {"run", "SCRATCH/elf32"}, "32"},
+    {"Elf32HeaderOnAnElf64", {"run", "SCRATCH/elf32"}, "no program headers"},
     {"DynamicExecutable", {"run", "/bin/true"}, "-static"},
     {"TooLargeForRealMode", {"run", "SCRATCH/large"}, "0x"},
     {"LargerThanGuestMemory", {"run", "HELLO", "--memory", "1M"}, "--memory size="},

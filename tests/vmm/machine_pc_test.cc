@@ -1,14 +1,13 @@
 // The machine of an image that expects a PC: interrupt controllers, several CPUs, the ways to end.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include "tests/support/child.h"
+#include "tests/support/descriptor_limit.h"
 #include "tests/vmm/boot/bzimage_builder.h"
 #include "tests/vmm/machine_fixture.h"
 
@@ -190,26 +189,20 @@ TEST(MachineDevicesOnCommandLineTest, LineThatOverflowsWithThemIsRefusedWithoutK
   EXPECT_THAT(host.journal().entries(), IsEmpty());
 }
 
-// A child, for it has no descriptors left.
 TEST(MachineRunTest, StopIsRequestedAlsoAfterARunThatCouldNotBegin) {
-  EXPECT_THAT(RunInChild([] {
-                FakeHost host(Configure(WirePolicyKind::kNone, PinLevel::kResident,
-                                        MemoryBacking::kAnonymous));
-                host.UseImage(MultibootImage());
-                Timeline timeline;
-                VMWIRE_ASSIGN_OR_RETURN(const auto machine, host.Create(timeline));
-                rlimit limit = {};
-                EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-                limit.rlim_cur = 0;
-                EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-                StopRequest stop;
+  FakeHost host(Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous));
+  host.UseImage(MultibootImage());
+  Timeline timeline;
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const auto machine, host.Create(timeline));
+  StopRequest stop;
 
-                EXPECT_EQ(machine->Run(stop).kind, RunOutcome::Kind::kRunFailed);
+  const RunOutcome outcome = [&] {
+    const NoMoreDescriptors limit;
+    return machine->Run(stop);
+  }();
 
-                EXPECT_TRUE(stop.requested());
-                return absl::OkStatus();
-              }),
-              IsOk());
+  EXPECT_EQ(outcome.kind, RunOutcome::Kind::kRunFailed);
+  EXPECT_TRUE(stop.requested());
 }
 
 TEST(MachineCpusTest, KvmHasItsPagesBeforeTheFirstCpu) {

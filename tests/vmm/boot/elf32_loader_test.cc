@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "tests/support/status_matchers.h"
 #include "tests/vmm/boot/elf_builder.h"
+#include "tests/vmm/boot/elf_loading.h"
 #include "vmm/boot/elf_loader.h"
 #include "vmm/boot/guest_image.h"
 
@@ -18,18 +18,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-absl::StatusOr<GuestImage> Load(std::vector<std::byte> bytes, const ImageOptions& options = {}) {
-  return ParseGuestImage("image.elf", std::move(bytes), options);
-}
-
-// Expects that `bytes` are refused with `reason`, named at `offset` of the file.
-void ExpectRefused(std::vector<std::byte> bytes, const std::string& reason, uint64_t offset) {
-  EXPECT_THAT(Load(std::move(bytes)),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("image.elf: "), HasSubstr(reason),
-                             HasSubstr(absl::StrFormat("(at file offset 0x%x)", offset)))));
-}
 
 std::vector<std::byte> StartNoteImage(uint32_t start) {
   Elf32Builder elf;
@@ -43,7 +31,7 @@ TEST(Elf32Loader, LoadsSegmentsAtTheirPhysicalAddresses) {
   elf.Add(PT_LOAD, 0x203000, "data", PF_R | PF_W).p_memsz = 0x5000;
   elf.AddCode().p_vaddr = 0xc0100000;
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_EQ(image.format, ImageFormat::kElf32);
   EXPECT_EQ(image.entry, GuestAddress(0x100000));
@@ -61,7 +49,7 @@ TEST(Elf32Loader, StartsInProtected32) {
   Elf32Builder elf;
   elf.AddCode();
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_EQ(image.start, StartMode::kProtected32);
   EXPECT_EQ(ProtocolOf(image.format), BootProtocol::kVmwire);
@@ -72,7 +60,7 @@ TEST(Elf32Loader, TakesProtected32AsAnOption) {
   Elf32Builder elf;
   elf.AddCode();
   VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image,
-                              Load(elf.Build(), {.start = StartMode::kProtected32}));
+                              LoadElf(elf.Build(), {.start = StartMode::kProtected32}));
   EXPECT_EQ(image.start, StartMode::kProtected32);
 }
 
@@ -81,7 +69,7 @@ TEST(Elf32Loader, RefusesEachOtherStart) {
   elf.AddCode();
   for (const StartMode start :
        {StartMode::kReal16, StartMode::kLong64Ring0, StartMode::kLong64Ring3}) {
-    EXPECT_THAT(Load(elf.Build(), {.start = start}),
+    EXPECT_THAT(LoadElf(elf.Build(), {.start = start}),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr("an ELF32 image starts in protected32, not in " +
                                    ToString(start) + ", which --start asks for")));
@@ -90,7 +78,7 @@ TEST(Elf32Loader, RefusesEachOtherStart) {
 
 TEST(Elf32Loader, RefusesALongModeInItsNote) {
   for (const uint32_t start : {0u, 1u}) {
-    EXPECT_THAT(Load(StartNoteImage(start)),
+    EXPECT_THAT(LoadElf(StartNoteImage(start)),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          AllOf(HasSubstr("starts in protected32, not in long64-ring"),
                                HasSubstr("its vmwire note"), HasSubstr("`--start protected32`"))));
@@ -99,7 +87,7 @@ TEST(Elf32Loader, RefusesALongModeInItsNote) {
 
 TEST(Elf32Loader, OptionGoesBeforeTheNote) {
   VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image,
-                              Load(StartNoteImage(1), {.start = StartMode::kProtected32}));
+                              LoadElf(StartNoteImage(1), {.start = StartMode::kProtected32}));
   EXPECT_EQ(image.start, StartMode::kProtected32);
 }
 
@@ -109,7 +97,7 @@ TEST(Elf32Loader, ReadsDmaWindows) {
   elf.AddNote("vmwire", 2,
               Elf32Builder::Bytes(uint64_t{0x200000}) + Elf32Builder::Bytes(uint64_t{0x1000}));
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   ASSERT_EQ(image.dma_windows.size(), 1u);
   EXPECT_EQ(image.dma_windows[0].ToString(), "[0x200000, 0x201000)");
@@ -120,15 +108,15 @@ TEST(Elf32Loader, RefusesX32) {
   Elf32Builder elf;
   elf.AddCode();
   elf.header.e_machine = EM_X86_64;
-  ExpectRefused(elf.Build(), "64-bit code (x32)", offsetof(Elf32_Ehdr, e_machine));
+  ExpectElfRefused(elf.Build(), "64-bit code (x32)", offsetof(Elf32_Ehdr, e_machine));
 }
 
 TEST(Elf32Loader, RefusesADynamicSegment) {
   Elf32Builder elf;
   elf.AddCode();
   elf.Add(PT_DYNAMIC, 0x200000, "tags");
-  ExpectRefused(elf.Build(), "program header 1: a dynamic executable; link with -static -no-pie",
-                Elf32Builder::ProgramOffset(1));
+  ExpectElfRefused(elf.Build(), "program header 1: a dynamic executable; link with -static -no-pie",
+                   Elf32Builder::ProgramOffset(1));
 }
 
 TEST(Elf32Loader, RefusesEveryTruncation) {
@@ -139,7 +127,7 @@ TEST(Elf32Loader, RefusesEveryTruncation) {
     const bool in_header = size < sizeof(Elf32_Ehdr);
     std::vector<std::byte> truncated = bytes;
     truncated.resize(size);
-    EXPECT_THAT(Load(std::move(truncated)),
+    EXPECT_THAT(LoadElf(std::move(truncated)),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr(in_header ? "truncated" : "past the end of the file")))
         << size;
@@ -150,31 +138,31 @@ TEST(Elf32Loader, RefusesProgramHeadersOfAnotherSize) {
   Elf32Builder elf;
   elf.AddCode();
   elf.header.e_phentsize = sizeof(Elf64_Phdr);
-  ExpectRefused(elf.Build(), "program headers of 56 bytes; they have 32 in ELF32",
-                offsetof(Elf32_Ehdr, e_phentsize));
+  ExpectElfRefused(elf.Build(), "program headers of 56 bytes; they have 32 in ELF32",
+                   offsetof(Elf32_Ehdr, e_phentsize));
 }
 
 TEST(Elf32Loader, RefusesASegmentSmallerInMemoryThanInTheFile) {
   Elf32Builder elf;
   elf.AddCode().p_memsz = 63;
-  ExpectRefused(elf.Build(), "smaller in memory (0x3f bytes) than in the file (0x40)",
-                Elf32Builder::ProgramOffset(0) + offsetof(Elf32_Phdr, p_memsz));
+  ExpectElfRefused(elf.Build(), "smaller in memory (0x3f bytes) than in the file (0x40)",
+                   Elf32Builder::ProgramOffset(0) + offsetof(Elf32_Phdr, p_memsz));
 }
 
 TEST(Elf32Loader, RefusesOverlappingSegments) {
   Elf32Builder elf;
   elf.AddCode();
   elf.Add(PT_LOAD, 0x10003f, "x", PF_R);
-  ExpectRefused(elf.Build(), "overlaps that of program header 0",
-                Elf32Builder::ProgramOffset(1) + offsetof(Elf32_Phdr, p_paddr));
+  ExpectElfRefused(elf.Build(), "overlaps that of program header 0",
+                   Elf32Builder::ProgramOffset(1) + offsetof(Elf32_Phdr, p_paddr));
 }
 
 TEST(Elf32Loader, RefusesASegmentBelowOneMiB) {
   Elf32Builder elf;
   elf.AddCode();
   elf.Add(PT_LOAD, 0xfffff, "x", PF_R);
-  ExpectRefused(elf.Build(), "its address 0xfffff is below 1 MiB",
-                Elf32Builder::ProgramOffset(1) + offsetof(Elf32_Phdr, p_paddr));
+  ExpectElfRefused(elf.Build(), "its address 0xfffff is below 1 MiB",
+                   Elf32Builder::ProgramOffset(1) + offsetof(Elf32_Phdr, p_paddr));
 }
 
 TEST(Elf32Loader, NoMemoryHoldsASegmentThatEndsAbove4GiB) {
@@ -182,7 +170,7 @@ TEST(Elf32Loader, NoMemoryHoldsASegmentThatEndsAbove4GiB) {
   elf.AddCode();
   elf.Add(PT_LOAD, 0xfffff000, "x", PF_R).p_memsz = 0x2000;
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_THAT(CheckStartable(image),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("[0xfffff000, 0x100001000)")));
@@ -192,8 +180,8 @@ TEST(Elf32Loader, RefusesAVirtualEntry) {
   Elf32Builder elf;
   elf.AddCode().p_vaddr = 0xc0100000;
   elf.header.e_entry = 0xc0100000;
-  ExpectRefused(elf.Build(), "the entry 0xc0100000 lies in no executable segment",
-                offsetof(Elf32_Ehdr, e_entry));
+  ExpectElfRefused(elf.Build(), "the entry 0xc0100000 lies in no executable segment",
+                   offsetof(Elf32_Ehdr, e_entry));
 }
 
 }  // namespace

@@ -9,28 +9,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "tests/support/status_matchers.h"
 #include "tests/vmm/boot/elf_builder.h"
+#include "tests/vmm/boot/elf_loading.h"
 #include "vmm/boot/guest_image.h"
 
 namespace vmwire {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-absl::StatusOr<GuestImage> Load(std::vector<std::byte> bytes, const ImageOptions& options = {}) {
-  return ParseGuestImage("image.elf", std::move(bytes), options);
-}
-
-// Expects that `bytes` are refused with `reason`, named at `offset` of the file.
-void ExpectRefused(std::vector<std::byte> bytes, const std::string& reason, uint64_t offset) {
-  EXPECT_THAT(Load(std::move(bytes)),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("image.elf: "), HasSubstr(reason),
-                             HasSubstr(absl::StrFormat("(at file offset 0x%x)", offset)))));
-}
 
 std::vector<std::byte> Truncated(std::vector<std::byte> bytes, size_t size) {
   bytes.resize(size);
@@ -42,7 +29,7 @@ TEST(ElfLoader, LoadsSegmentsInTheOrderOfTheirAddresses) {
   elf.Add(PT_LOAD, 0x203000, "data", PF_R | PF_W).p_memsz = 0x5000;
   elf.AddCode();
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_EQ(image.format, ImageFormat::kElf64);
   EXPECT_EQ(image.entry, GuestAddress(0x100000));
@@ -60,7 +47,7 @@ TEST(ElfLoader, LoadsAtThePhysicalAddress) {
   ElfBuilder elf;
   elf.AddCode().p_vaddr = 0xffffffff80000000;
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_EQ(image.start_address(), GuestAddress(0x100000));
 }
@@ -70,7 +57,7 @@ TEST(ElfLoader, PassesOverAnEmptySegment) {
   elf.AddCode();
   elf.Add(PT_LOAD, 0x100010, "", PF_R);
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_EQ(image.segments.size(), 1u);
 }
@@ -81,7 +68,7 @@ TEST(ElfLoader, PassesOverAnEmptySegmentWhereverItLies) {
     elf.AddCode();
     elf.Add(PT_LOAD, address, "", PF_R);
 
-    VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+    VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
     EXPECT_EQ(image.segments.size(), 1u);
   }
@@ -92,14 +79,14 @@ TEST(ElfLoader, AllowsSegmentsThatShareAPage) {
   elf.AddCode();
   elf.Add(PT_LOAD, 0x100040, "next to the code", PF_R);
 
-  EXPECT_THAT(Load(elf.Build()), IsOk());
+  EXPECT_THAT(LoadElf(elf.Build()), IsOk());
 }
 
 TEST(ElfLoader, StartsInRing0WithoutANote) {
   ElfBuilder elf;
   elf.AddCode();
 
-  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, Load(elf.Build()));
+  VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image, LoadElf(elf.Build()));
 
   EXPECT_EQ(image.start, StartMode::kLong64Ring0);
 }
@@ -110,7 +97,7 @@ TEST(ElfLoader, OptionGoesBeforeTheNote) {
   elf.AddNote("vmwire", 1, ElfBuilder::Bytes(uint32_t{1}));
 
   VMWIRE_ASSERT_OK_AND_ASSIGN(const GuestImage image,
-                              Load(elf.Build(), {.start = StartMode::kLong64Ring0}));
+                              LoadElf(elf.Build(), {.start = StartMode::kLong64Ring0}));
 
   EXPECT_EQ(image.start, StartMode::kLong64Ring0);
 }
@@ -120,7 +107,7 @@ TEST(ElfLoader, RefusesAStartOutsideOfLongMode) {
   elf.AddCode();
 
   EXPECT_THAT(
-      Load(elf.Build(), {.start = StartMode::kReal16}),
+      LoadElf(elf.Build(), {.start = StartMode::kReal16}),
       StatusIs(absl::StatusCode::kInvalidArgument,
                HasSubstr("long64-ring0 or long64-ring3, not in real16, which --start asks for")));
 }
@@ -131,19 +118,19 @@ TEST(ElfLoader, RefusesEveryTruncationOfTheHeaders) {
   const std::vector<std::byte> bytes = elf.Build();
 
   for (size_t size = SELFMAG; size < sizeof(Elf64_Ehdr); ++size) {
-    EXPECT_THAT(Load(Truncated(bytes, size)),
+    EXPECT_THAT(LoadElf(Truncated(bytes, size)),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("truncated")))
         << size;
   }
   for (size_t size = sizeof(Elf64_Ehdr); size < bytes.size(); ++size) {
-    EXPECT_THAT(Load(Truncated(bytes, size)),
+    EXPECT_THAT(LoadElf(Truncated(bytes, size)),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("past the end of the file")))
         << size;
   }
 }
 
 TEST(ElfLoader, RefusesAMissingMagicWhenElfWasAskedFor) {
-  EXPECT_THAT(Load(std::vector<std::byte>(100), {.format = ImageFormatChoice::kElf}),
+  EXPECT_THAT(LoadElf(std::vector<std::byte>(100), {.format = ImageFormatChoice::kElf}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the ELF magic")));
 }
 
@@ -151,178 +138,179 @@ TEST(ElfLoader, RefusesElf64OfI386) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_machine = EM_386;
-  ExpectRefused(elf.Build(), "x86 of 32 bits, not x86-64", offsetof(Elf64_Ehdr, e_machine));
+  ExpectElfRefused(elf.Build(), "x86 of 32 bits, not x86-64", offsetof(Elf64_Ehdr, e_machine));
 }
 
 TEST(ElfLoader, RefusesAnUnknownClass) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_ident[EI_CLASS] = 9;
-  ExpectRefused(elf.Build(), "unknown ELF class 9", EI_CLASS);
+  ExpectElfRefused(elf.Build(), "unknown ELF class 9", EI_CLASS);
 }
 
 TEST(ElfLoader, RefusesBigEndian) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_ident[EI_DATA] = ELFDATA2MSB;
-  ExpectRefused(elf.Build(), "a big-endian image", EI_DATA);
+  ExpectElfRefused(elf.Build(), "a big-endian image", EI_DATA);
 }
 
 TEST(ElfLoader, RefusesAnotherMachineByName) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_machine = EM_AARCH64;
-  ExpectRefused(elf.Build(), "AArch64, not x86-64", offsetof(Elf64_Ehdr, e_machine));
+  ExpectElfRefused(elf.Build(), "AArch64, not x86-64", offsetof(Elf64_Ehdr, e_machine));
 }
 
 TEST(ElfLoader, RefusesAnUnknownMachineByNumber) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_machine = 4242;
-  ExpectRefused(elf.Build(), "machine 4242", offsetof(Elf64_Ehdr, e_machine));
+  ExpectElfRefused(elf.Build(), "machine 4242", offsetof(Elf64_Ehdr, e_machine));
 }
 
 TEST(ElfLoader, RefusesAnUnknownVersion) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_version = 2;
-  ExpectRefused(elf.Build(), "unknown ELF version 2", offsetof(Elf64_Ehdr, e_version));
+  ExpectElfRefused(elf.Build(), "unknown ELF version 2", offsetof(Elf64_Ehdr, e_version));
 }
 
 TEST(ElfLoader, RefusesADynamicExecutable) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_type = ET_DYN;
-  ExpectRefused(elf.Build(), "a dynamic executable; link with -static -no-pie",
-                offsetof(Elf64_Ehdr, e_type));
+  ExpectElfRefused(elf.Build(), "a dynamic executable; link with -static -no-pie",
+                   offsetof(Elf64_Ehdr, e_type));
 }
 
 TEST(ElfLoader, RefusesAnObjectFile) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_type = ET_REL;
-  ExpectRefused(elf.Build(), "an object file", offsetof(Elf64_Ehdr, e_type));
+  ExpectElfRefused(elf.Build(), "an object file", offsetof(Elf64_Ehdr, e_type));
 }
 
 TEST(ElfLoader, RefusesAnInterpreter) {
   ElfBuilder elf;
   elf.AddCode();
   elf.Add(PT_INTERP, 0, "/lib64/ld-linux-x86-64.so.2");
-  ExpectRefused(elf.Build(), "program header 1: a dynamic executable; link with -static -no-pie",
-                ElfBuilder::ProgramOffset(1));
+  ExpectElfRefused(elf.Build(), "program header 1: a dynamic executable; link with -static -no-pie",
+                   ElfBuilder::ProgramOffset(1));
 }
 
 TEST(ElfLoader, RefusesADynamicSegment) {
   ElfBuilder elf;
   elf.AddCode();
   elf.Add(PT_DYNAMIC, 0x200000, "tags");
-  ExpectRefused(elf.Build(), "program header 1: a dynamic executable; link with -static -no-pie",
-                ElfBuilder::ProgramOffset(1));
+  ExpectElfRefused(elf.Build(), "program header 1: a dynamic executable; link with -static -no-pie",
+                   ElfBuilder::ProgramOffset(1));
 }
 
 TEST(ElfLoader, RefusesAnImageWithoutProgramHeaders) {
   ElfBuilder elf;
   elf.AddCode();
   elf.set_program_count = false;
-  ExpectRefused(elf.Build(), "no program headers", offsetof(Elf64_Ehdr, e_phnum));
+  ExpectElfRefused(elf.Build(), "no program headers", offsetof(Elf64_Ehdr, e_phnum));
 }
 
 TEST(ElfLoader, RefusesTooManyProgramHeaders) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_phnum = 0xffff;
-  ExpectRefused(elf.Build(), "65535 program headers; the most is 128",
-                offsetof(Elf64_Ehdr, e_phnum));
+  ExpectElfRefused(elf.Build(), "65535 program headers; the most is 128",
+                   offsetof(Elf64_Ehdr, e_phnum));
 }
 
 TEST(ElfLoader, RefusesProgramHeadersOfAnotherSize) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_phentsize = 32;
-  ExpectRefused(elf.Build(), "program headers of 32 bytes", offsetof(Elf64_Ehdr, e_phentsize));
+  ExpectElfRefused(elf.Build(), "program headers of 32 bytes", offsetof(Elf64_Ehdr, e_phentsize));
 }
 
 TEST(ElfLoader, RefusesATableOfProgramHeadersPastTheFile) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_phnum = 100;
-  ExpectRefused(elf.Build(), "reach past the end of the file", offsetof(Elf64_Ehdr, e_phoff));
+  ExpectElfRefused(elf.Build(), "reach past the end of the file", offsetof(Elf64_Ehdr, e_phoff));
 }
 
 TEST(ElfLoader, RefusesATableOfProgramHeadersThatWraps) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_phoff = UINT64_MAX - 8;
-  ExpectRefused(elf.Build(), "reach past the end of the file", offsetof(Elf64_Ehdr, e_phoff));
+  ExpectElfRefused(elf.Build(), "reach past the end of the file", offsetof(Elf64_Ehdr, e_phoff));
 }
 
 TEST(ElfLoader, RefusesAnImageWithNothingToLoad) {
   ElfBuilder elf;
   elf.Add(PT_NOTE, 0, "");
-  ExpectRefused(elf.Build(), "no PT_LOAD segment", sizeof(Elf64_Ehdr));
+  ExpectElfRefused(elf.Build(), "no PT_LOAD segment", sizeof(Elf64_Ehdr));
 }
 
 TEST(ElfLoader, RefusesASegmentPastTheFile) {
   ElfBuilder elf;
   Elf64_Phdr& code = elf.AddCode();
   code.p_filesz = code.p_memsz = 65;
-  ExpectRefused(elf.Build(), "its bytes (0x78+0x41) reach past the end of the file (0xb8)",
-                ElfBuilder::ProgramOffset(0) + offsetof(Elf64_Phdr, p_offset));
+  ExpectElfRefused(elf.Build(), "its bytes (0x78+0x41) reach past the end of the file (0xb8)",
+                   ElfBuilder::ProgramOffset(0) + offsetof(Elf64_Phdr, p_offset));
 }
 
 TEST(ElfLoader, RefusesASegmentWhoseFileRangeWraps) {
   ElfBuilder elf;
   Elf64_Phdr& code = elf.AddCode();
   code.p_offset = UINT64_MAX - 7;
-  ExpectRefused(elf.Build(), "reach past the end of the file",
-                ElfBuilder::ProgramOffset(0) + offsetof(Elf64_Phdr, p_offset));
+  ExpectElfRefused(elf.Build(), "reach past the end of the file",
+                   ElfBuilder::ProgramOffset(0) + offsetof(Elf64_Phdr, p_offset));
 }
 
 TEST(ElfLoader, RefusesASegmentSmallerInMemoryThanInTheFile) {
   ElfBuilder elf;
   elf.AddCode().p_memsz = 63;
-  ExpectRefused(elf.Build(), "smaller in memory (0x3f bytes) than in the file (0x40)",
-                ElfBuilder::ProgramOffset(0) + offsetof(Elf64_Phdr, p_memsz));
+  ExpectElfRefused(elf.Build(), "smaller in memory (0x3f bytes) than in the file (0x40)",
+                   ElfBuilder::ProgramOffset(0) + offsetof(Elf64_Phdr, p_memsz));
 }
 
 TEST(ElfLoader, RefusesOverlappingSegments) {
   ElfBuilder elf;
   elf.AddCode();
   elf.Add(PT_LOAD, 0x10003f, "x", PF_R);
-  ExpectRefused(elf.Build(),
-                "program header 1: its memory [0x10003f, 0x100040) overlaps that of program header "
-                "0 [0x100000, 0x100040)",
-                ElfBuilder::ProgramOffset(1) + offsetof(Elf64_Phdr, p_paddr));
+  ExpectElfRefused(
+      elf.Build(),
+      "program header 1: its memory [0x10003f, 0x100040) overlaps that of program header "
+      "0 [0x100000, 0x100040)",
+      ElfBuilder::ProgramOffset(1) + offsetof(Elf64_Phdr, p_paddr));
 }
 
 TEST(ElfLoader, RefusesASegmentWhoseMemoryWraps) {
   ElfBuilder elf;
   elf.AddCode();
   elf.Add(PT_LOAD, UINT64_MAX - 0xfff, "x", PF_R).p_memsz = 0x2000;
-  ExpectRefused(elf.Build(), "ends beyond 64 bits",
-                ElfBuilder::ProgramOffset(1) + offsetof(Elf64_Phdr, p_paddr));
+  ExpectElfRefused(elf.Build(), "ends beyond 64 bits",
+                   ElfBuilder::ProgramOffset(1) + offsetof(Elf64_Phdr, p_paddr));
 }
 
 TEST(ElfLoader, RefusesASegmentBelowOneMiB) {
   ElfBuilder elf;
   elf.AddCode();
   elf.Add(PT_LOAD, 0xfffff, "x", PF_R);
-  ExpectRefused(elf.Build(), "its address 0xfffff is below 1 MiB",
-                ElfBuilder::ProgramOffset(1) + offsetof(Elf64_Phdr, p_paddr));
+  ExpectElfRefused(elf.Build(), "its address 0xfffff is below 1 MiB",
+                   ElfBuilder::ProgramOffset(1) + offsetof(Elf64_Phdr, p_paddr));
 }
 
 TEST(ElfLoader, RefusesAnEntryInNoSegment) {
   ElfBuilder elf;
   elf.AddCode();
   elf.header.e_entry = 0x100040;
-  ExpectRefused(elf.Build(), "the entry 0x100040 lies in no executable segment",
-                offsetof(Elf64_Ehdr, e_entry));
+  ExpectElfRefused(elf.Build(), "the entry 0x100040 lies in no executable segment",
+                   offsetof(Elf64_Ehdr, e_entry));
 }
 
 TEST(ElfLoader, RefusesAnEntryInASegmentThatIsNotExecutable) {
   ElfBuilder elf;
   elf.AddCode().p_flags = PF_R | PF_W;
-  ExpectRefused(elf.Build(), "lies in no executable segment", offsetof(Elf64_Ehdr, e_entry));
+  ExpectElfRefused(elf.Build(), "lies in no executable segment", offsetof(Elf64_Ehdr, e_entry));
 }
 
 }  // namespace

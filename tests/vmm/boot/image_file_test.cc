@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +10,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "tests/support/child.h"
+#include "tests/support/descriptor_limit.h"
 #include "tests/support/status_matchers.h"
 
 namespace vmwire {
@@ -88,17 +87,12 @@ TEST_F(ImageFile, RefusesAFileThatBecomesShorter) {
 
 TEST_F(ImageFile, TooManyOpenFilesAreAShortage) {
   std::ofstream(path_) << "x";
-  EXPECT_THAT(RunInChild([&] {
-                rlimit limit = {};
-                EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-                limit.rlim_cur = 0;
-                EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-                EXPECT_THAT(ReadImageFile(path_),
-                            StatusIs(absl::StatusCode::kResourceExhausted,
-                                     AllOf(HasSubstr(path_), HasSubstr("Too many open files"))));
-                return absl::OkStatus();
-              }),
-              IsOk());
+  const auto read = [&] {
+    const NoMoreDescriptors limit;
+    return ReadImageFile(path_);
+  }();
+  EXPECT_THAT(read, StatusIs(absl::StatusCode::kResourceExhausted,
+                             AllOf(HasSubstr(path_), HasSubstr("Too many open files"))));
 }
 
 TEST_F(ImageFile, RefusesAFileAboveTheLimit) {

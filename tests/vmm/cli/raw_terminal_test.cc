@@ -36,6 +36,19 @@ class RawTerminalTest : public testing::Test {
     }
     return child;
   }
+  // A child that takes the terminal and sends itself the signal must die of that.
+  void ExpectGivenBackAfter(int number) {
+    const pid_t child = ChildThat([number] {
+      const rlimit no_core = {0, 0};
+      setrlimit(RLIMIT_CORE, &no_core);
+      raise(number);
+    });
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << number;
+    EXPECT_EQ(WTERMSIG(status), number);
+    EXPECT_TRUE(terminal_.IsCooked()) << number;
+  }
 
   PseudoTerminal terminal_;
 };
@@ -63,33 +76,13 @@ TEST_F(RawTerminalTest, WhatIsNoTerminalIsLeftAlone) {
 }
 
 TEST_F(RawTerminalTest, ACrashGivesTheTerminalBackAndIsStillACrash) {
-  for (const int number : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) {
-    const pid_t child = ChildThat([number] {
-      const rlimit no_core = {0, 0};
-      setrlimit(RLIMIT_CORE, &no_core);
-      raise(number);
-    });
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << number;
-    EXPECT_EQ(WTERMSIG(status), number);
-    EXPECT_TRUE(terminal_.IsCooked()) << number;
-  }
+  for (const int number : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) ExpectGivenBackAfter(number);
 }
 
 TEST_F(RawTerminalTest, ASignalOfLimitsAndTimersGivesTheTerminalBackToo) {
   for (const int number :
        {SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT}) {
-    const pid_t child = ChildThat([number] {
-      const rlimit no_core = {0, 0};
-      setrlimit(RLIMIT_CORE, &no_core);
-      raise(number);
-    });
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << number;
-    EXPECT_EQ(WTERMSIG(status), number);
-    EXPECT_TRUE(terminal_.IsCooked()) << number;
+    ExpectGivenBackAfter(number);
   }
 }
 
