@@ -190,6 +190,7 @@ TEST(MachineDevicesOnCommandLineTest, LineThatOverflowsWithThemIsRefusedWithoutK
 }
 
 TEST(MachineRunTest, StopIsRequestedAlsoAfterARunThatCouldNotBegin) {
+  if (kTypesNeedDescriptors) GTEST_SKIP() << "a sanitizer needs descriptors of its own";
   FakeHost host(Configure(WirePolicyKind::kNone, PinLevel::kResident, MemoryBacking::kAnonymous));
   host.UseImage(MultibootImage());
   Timeline timeline;
