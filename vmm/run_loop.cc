@@ -139,9 +139,10 @@ std::optional<RunOutcome> RunLoop::HandleMmio() {
   auto& mmio = machine_.vcpu.run().mmio;
   const std::span<std::byte> all = std::as_writable_bytes(std::span(mmio.data));
   if (mmio.len > all.size()) {
-    return RunOutcome{RunOutcome::Kind::kRunFailed, 0,
-                      absl::StrFormat("%sKVM gave an MMIO access of %d bytes, more than its %d\n",
-                                      CpuPrefix(machine_.cpu), mmio.len, all.size())};
+    return RunOutcome{
+        RunOutcome::Kind::kRunFailed, 0,
+        absl::StrFormat("%sKVM gave an MMIO access of %d bytes at 0x%x; the most is %d\n",
+                        CpuPrefix(machine_.cpu), mmio.len, mmio.phys_addr, all.size())};
   }
   const std::span<std::byte> data = all.first(mmio.len);
   if (mmio.is_write != 0) {

@@ -23,8 +23,8 @@ absl::StatusOr<std::unique_ptr<Vcpu>> Vcpu::Create(const Vm& vm, uint32_t id) {
 }
 
 Vcpu::~Vcpu() {
-  kvm_.UnmapRun(run_, run_size_);
-  kvm_.Close(fd_);
+  vm_.kvm().UnmapRun(run_, run_size_);
+  vm_.kvm().Close(fd_);
 }
 
 }  // namespace vmwire

@@ -29,27 +29,27 @@ class Vcpu {
   ~Vcpu();
 
   // As the functions of the same names in KvmApi.
-  absl::StatusOr<kvm_regs> GetRegs() const { return kvm_.GetRegs(fd_); }
-  absl::Status SetRegs(const kvm_regs& regs) { return kvm_.SetRegs(fd_, regs); }
-  absl::StatusOr<kvm_sregs> GetSregs() const { return kvm_.GetSregs(fd_); }
-  absl::Status SetSregs(const kvm_sregs& sregs) { return kvm_.SetSregs(fd_, sregs); }
+  absl::StatusOr<kvm_regs> GetRegs() const { return vm_.kvm().GetRegs(fd_); }
+  absl::Status SetRegs(const kvm_regs& regs) { return vm_.kvm().SetRegs(fd_, regs); }
+  absl::StatusOr<kvm_sregs> GetSregs() const { return vm_.kvm().GetSregs(fd_); }
+  absl::Status SetSregs(const kvm_sregs& sregs) { return vm_.kvm().SetSregs(fd_, sregs); }
   absl::Status SetCpuid(std::span<const kvm_cpuid_entry2> entries) {
-    return kvm_.SetCpuid(fd_, entries);
+    return vm_.kvm().SetCpuid(fd_, entries);
   }
-  absl::Status SetMsrs(std::span<const kvm_msr_entry> msrs) { return kvm_.SetMsrs(fd_, msrs); }
-  absl::StatusOr<kvm_xcrs> GetXcrs() const { return kvm_.GetXcrs(fd_); }
-  absl::StatusOr<kvm_vcpu_events> GetVcpuEvents() const { return kvm_.GetVcpuEvents(fd_); }
+  absl::Status SetMsrs(std::span<const kvm_msr_entry> msrs) { return vm_.kvm().SetMsrs(fd_, msrs); }
+  absl::StatusOr<kvm_xcrs> GetXcrs() const { return vm_.kvm().GetXcrs(fd_); }
+  absl::StatusOr<kvm_vcpu_events> GetVcpuEvents() const { return vm_.kvm().GetVcpuEvents(fd_); }
   absl::Status SetVcpuEvents(const kvm_vcpu_events& events) {
-    return kvm_.SetVcpuEvents(fd_, events);
+    return vm_.kvm().SetVcpuEvents(fd_, events);
   }
-  absl::StatusOr<uint32_t> GetMpState() const { return kvm_.GetMpState(fd_); }
-  absl::StatusOr<kvm_lapic_state> GetLapic() const { return kvm_.GetLapic(fd_); }
-  absl::Status SetLapic(const kvm_lapic_state& state) { return kvm_.SetLapic(fd_, state); }
-  absl::StatusOr<uint64_t> GetTscKhz() const { return kvm_.GetTscKhz(fd_); }
+  absl::StatusOr<uint32_t> GetMpState() const { return vm_.kvm().GetMpState(fd_); }
+  absl::StatusOr<kvm_lapic_state> GetLapic() const { return vm_.kvm().GetLapic(fd_); }
+  absl::Status SetLapic(const kvm_lapic_state& state) { return vm_.kvm().SetLapic(fd_, state); }
+  absl::StatusOr<uint64_t> GetTscKhz() const { return vm_.kvm().GetTscKhz(fd_); }
   absl::StatusOr<kvm_translation> Translate(uint64_t linear) const {
-    return kvm_.Translate(fd_, linear);
+    return vm_.kvm().Translate(fd_, linear);
   }
-  absl::StatusOr<RunResult> Run() { return kvm_.Run(fd_); }
+  absl::StatusOr<RunResult> Run() { return vm_.kvm().Run(fd_); }
 
   uint32_t id() const { return id_; }
   const Vm& vm() const { return vm_; }
@@ -63,10 +63,9 @@ class Vcpu {
 
  private:
   Vcpu(const Vm& vm, uint32_t id, VcpuFd fd, kvm_run* run, size_t run_size)
-      : vm_(vm), kvm_(vm.kvm()), id_(id), fd_(fd), run_(run), run_size_(run_size) {}
+      : vm_(vm), id_(id), fd_(fd), run_(run), run_size_(run_size) {}
 
   const Vm& vm_;
-  KvmApi& kvm_;
   const uint32_t id_;
   const VcpuFd fd_;
   kvm_run* const run_;

@@ -51,9 +51,8 @@ absl::Status CheckStart(const GuestImage& image) {
   VMWIRE_RETURN_IF_ERROR(CheckStartable(image));
   if (ProtocolOf(image.format) == BootProtocol::kVmwire) return absl::OkStatus();
   constexpr uint32_t kAddressBits = 64;  // What a CPU has is for the machine to find out.
-  VMWIRE_ASSIGN_OR_RETURN(
-      const GuestLayout layout,
-      GuestLayout::Create(MemoryNeeded(image).value_or(kMaxGuestMemory), kAddressBits));
+  VMWIRE_ASSIGN_OR_RETURN(const GuestLayout layout,
+                          GuestLayout::Create(*MemoryNeeded(image), kAddressBits));
   return PlanBoot(image, {.layout = layout}).status();
 }
 
